@@ -1,0 +1,241 @@
+"""Runs synchronous code on the event loop's thread, waiting without blocking.
+
+Contract: ``on_loop(fn)`` runs ``fn`` in a greenlet of the calling task. Where
+``fn`` must wait, code below it calls ``await_(awaitable)``: the greenlet
+switches to its parent, the coroutine of the same task, which awaits and
+switches back with the result or throws the exception in. Both sides share one
+``contextvars.Context``, one task and one thread.
+
+This module knows neither Django nor any driver, and is the only importer of
+greenlet. The technique is that of SQLAlchemy's ``greenlet_spawn``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
+from greenlet import getcurrent, greenlet
+
+from django_async_ext.exceptions import BridgeAbandonedError, NoBridgeError, describe
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Bridge(greenlet):
+    """A greenlet of ours; other libraries' greenlets are never reacted to."""
+
+    abandoned = False
+    shields = 0
+    owed: asyncio.CancelledError | None = None
+
+
+def in_bridge() -> bool:
+    """Tell whether the calling code may wait through ``await_()``."""
+    return type(getcurrent()) is _Bridge
+
+
+def on_loop(fn: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Make synchronous ``fn`` awaitable on the event loop, without a thread.
+
+    Works as a call, ``await on_loop(fn)(args)``, and as a decorator. Inside the
+    bridge of the same task the call is a plain call. ``fn`` blocks the loop
+    wherever it waits by other means than ``await_()``.
+
+    Raises ``TypeError`` when ``fn`` is not callable or is awaitable already.
+    """
+    if inspect.iscoroutinefunction(fn):
+        raise TypeError(
+            f"on_loop() takes a synchronous callable, but {fn!r} is a coroutine "
+            "function, which is awaitable already. Await it directly."
+        )
+    if not callable(fn):
+        raise TypeError(f"on_loop() takes a synchronous callable, not {fn!r}.")
+
+    async def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await run(fn, *args, **kwargs)
+
+    return wraps(fn)(inner)
+
+
+async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run ``fn`` inside the bridge: ``on_loop()`` without its wrapper."""
+    parent = getcurrent()
+    if type(parent) is _Bridge:
+        return fn(*args, **kwargs)
+    handled = sys.exception()
+    bridge = _Bridge(fn if handled is None else partial(_handling, handled, fn), parent)
+    # One context on both sides: what either sets, the other sees.
+    bridge.gr_context = parent.gr_context
+    result = bridge.switch(*args, **kwargs)
+    while not bridge.dead:
+        try:
+            value = await result
+        except GeneratorExit:
+            # The task was destroyed: nobody is left to wait for the clean-up.
+            bridge.abandoned = True
+            result = bridge.throw(*sys.exc_info())
+        except BaseException:
+            # With its traceback: greenlet.throw(exc) alone would drop it.
+            result = bridge.throw(*sys.exc_info())
+        else:
+            result = bridge.switch(value)
+    if bridge.owed is not None:
+        raise bridge.owed
+    return cast(T, result)
+
+
+def await_(awaitable: Awaitable[T]) -> T:
+    """Wait for ``awaitable`` on the event loop; return its result.
+
+    For synchronous code that runs inside ``on_loop()``. What the awaitable
+    raises, ``CancelledError`` included, is raised here.
+
+    Raises ``NoBridgeError`` outside the bridge, and ``BridgeAbandonedError``
+    in the clean-up of code whose task was destroyed; a coroutine so refused is
+    closed. Raises ``TypeError`` for an object that is not awaitable.
+    """
+    bridge = getcurrent()
+    if type(bridge) is not _Bridge or bridge.abandoned:
+        raise _refuse(awaitable, bridge)
+    if bridge.shields:
+        return _to_completion(bridge, asyncio.ensure_future(awaitable))
+    if bridge.owed is not None:
+        _close(awaitable)
+        owed, bridge.owed = bridge.owed, None
+        raise owed
+    return _switch(bridge, awaitable)
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Hold cancellation back until the waits inside the block have ended.
+
+    The ``CancelledError`` is raised at the next wait after the block, or at
+    the latest when the bridge is left. Does nothing outside the bridge.
+    """
+    bridge = getcurrent()
+    if type(bridge) is not _Bridge:
+        yield
+        return
+    bridge.shields += 1
+    try:
+        yield
+    finally:
+        bridge.shields -= 1
+
+
+def implicit_waits(
+    fn: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Let plain synchronous code in the coroutine function ``fn`` wait.
+
+    The coroutine is driven inside the bridge, so that ``book.author.name``,
+    ``request.user`` or ``for row in queryset`` may wait on the event loop.
+    Explicit awaits show where state can change; hence this is opt-in.
+    """
+
+    async def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await run(_drive_inside, fn(*args, **kwargs))
+
+    return wraps(fn)(inner)
+
+
+class _AsIs:
+    """Hands what a coroutine yielded to the task, unchanged."""
+
+    def __init__(self, yielded: Any) -> None:
+        self.yielded = yielded
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield self.yielded)
+
+
+def _drive_inside(coroutine: Coroutine[Any, Any, T]) -> T:
+    resume: Callable[[], Any] = partial(coroutine.send, None)
+    while True:
+        try:
+            yielded = resume()
+        except StopIteration as stop:
+            return cast(T, stop.value)
+        try:
+            value = await_(_AsIs(yielded))
+        except BaseException as error:
+            resume = partial(coroutine.throw, error)
+        else:
+            resume = partial(coroutine.send, value)
+
+
+def _switch(bridge: _Bridge, awaitable: Awaitable[T]) -> T:
+    handled = sys.exception()
+    if handled is not None:
+        awaitable = _awaiting(handled, awaitable)
+    return cast(T, bridge.parent.switch(awaitable))
+
+
+def _to_completion(bridge: _Bridge, future: asyncio.Future[T]) -> T:
+    while not future.done():
+        try:
+            _switch(bridge, asyncio.shield(future))
+        except asyncio.CancelledError as cancelled:
+            if not future.cancelled():
+                bridge.owed = cancelled
+        except BaseException:
+            if not future.done():
+                raise
+    return future.result()
+
+
+def _handling(handled: BaseException, fn: Callable[..., T], *args: Any, **kw: Any) -> T:
+    # A greenlet starts with an empty sys.exc_info(): carry the caller's over.
+    traceback, context = handled.__traceback__, handled.__context__
+    try:
+        raise handled
+    except BaseException:
+        handled.__traceback__, handled.__context__ = traceback, context
+        return fn(*args, **kw)
+
+
+async def _awaiting(handled: BaseException, awaitable: Awaitable[T]) -> T:
+    # The other direction: the coroutine is awaited by the parent greenlet.
+    traceback, context = handled.__traceback__, handled.__context__
+    try:
+        raise handled
+    except BaseException:
+        handled.__traceback__, handled.__context__ = traceback, context
+        return await awaitable
+
+
+def _close(awaitable: object) -> None:
+    # Or a warning "was never awaited" would hide the error.
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
+
+
+def _refuse(awaitable: object, bridge: greenlet) -> Exception:
+    _close(awaitable)
+    if type(bridge) is _Bridge:
+        return BridgeAbandonedError(
+            describe(
+                "bridge-abandoned",
+                f"Cannot wait for {awaitable!r}: the task that ran this code was "
+                "destroyed, so nothing can resume it.",
+                "Clean up without waiting, and let tasks end before their loop "
+                "is closed (asyncio.run() does).",
+            )
+        )
+    return NoBridgeError(
+        describe(
+            "no-bridge",
+            f"Cannot wait for {awaitable!r} here: this code was not called "
+            "through on_loop(), so there is no task to wait in.",
+            "Call it as `await on_loop(fn)(...)`; in a coroutine use `await` "
+            "itself; in a thread use asgiref's async_to_sync.",
+        )
+    )

@@ -1,0 +1,66 @@
+"""The settings of this package: one dict, ``ASYNC_EXT``, validated at start.
+
+Contract: ``get(name)`` gives the value or its default. ``errors()`` lists what
+is wrong in the dict, for the system checks; ``validate()`` raises the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+
+class Setting(NamedTuple):
+    """A setting's default, its test, and in words what it must be."""
+
+    default: Any
+    accepts: Callable[[Any], bool]
+    meaning: str
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_limit(value: Any) -> bool:
+    return value is None or (type(value) is int and value >= 1)
+
+
+def _is_seconds(value: Any) -> bool:
+    return type(value) in (int, float) and value > 0
+
+
+SETTINGS = {
+    "ADOPT_DJANGO": Setting(True, _is_bool, "True or False"),
+    "CANCEL_TIMEOUT": Setting(5.0, _is_seconds, "a number of seconds above 0"),
+    "GATHER_LIMIT": Setting(None, _is_limit, "None or a whole number of at least 1"),
+}
+
+
+def get(name: str) -> Any:
+    """Return the value of ``ASYNC_EXT[name]``, or its default."""
+    return getattr(settings, "ASYNC_EXT", {}).get(name, SETTINGS[name].default)
+
+
+def errors() -> Iterator[str]:
+    """Say in words what is wrong in ``settings.ASYNC_EXT``."""
+    configured = getattr(settings, "ASYNC_EXT", {})
+    if not isinstance(configured, dict):
+        yield f"ASYNC_EXT must be a dict, not {configured!r}."
+        return
+    for name, value in configured.items():
+        if name not in SETTINGS:
+            known = ", ".join(SETTINGS)
+            yield f"ASYNC_EXT has no setting {name!r}. Its settings are: {known}."
+        elif not SETTINGS[name].accepts(value):
+            meaning = SETTINGS[name].meaning
+            yield f"ASYNC_EXT[{name!r}] must be {meaning}, not {value!r}."
+
+
+def validate() -> None:
+    """Raise ``ImproperlyConfigured`` for the first error in ``ASYNC_EXT``."""
+    for error in errors():
+        raise ImproperlyConfigured(error)

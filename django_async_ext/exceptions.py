@@ -1,0 +1,39 @@
+"""The errors that are this package's own, and the shape of their texts.
+
+::
+
+    AsyncExtError
+    ├── NoBridgeError (RuntimeError)        a wait outside on_loop()
+    ├── BridgeAbandonedError (RuntimeError) a wait in code whose task is gone
+    └── ConnectionOwnershipError            a connection used by the wrong task
+
+Database errors stay Django's, bad settings raise ``ImproperlyConfigured`` and
+synchronous database access on the event loop raises Django's
+``SynchronousOnlyOperation``: code that handles them today goes on working.
+
+Each text says what happened, why, and what to do instead, then links to its
+entry in ``docs/reference/errors``.
+"""
+
+DOCS = "https://django-async-ext.readthedocs.io/en/latest/reference/errors.html"
+
+
+def describe(anchor: str, *parts: str) -> str:
+    """Join the parts of a message and end it with the link to its entry."""
+    return " ".join((*parts, f"See {DOCS}#{anchor}"))
+
+
+class AsyncExtError(Exception):
+    """Base of every error that this package adds to Django's."""
+
+
+class NoBridgeError(AsyncExtError, RuntimeError):
+    """Synchronous code outside ``on_loop()`` asked to wait on the event loop."""
+
+
+class BridgeAbandonedError(AsyncExtError, RuntimeError):
+    """Code whose task was destroyed asked to wait while it cleaned up."""
+
+
+class ConnectionOwnershipError(AsyncExtError):
+    """A task used a database connection that another task holds."""
