@@ -1,0 +1,67 @@
+"""Runs the test suite on one or more pairs of Python and Django."""
+
+import argparse
+import os
+import sys
+
+from _environment import SUPPORTED, Pair, find_pairs, make_environment, run
+from _environment import stop_on_signals
+from _services import postgres
+
+
+def main() -> int:
+    options, pytest_arguments = parse_arguments()
+    stop_on_signals()
+    results = {pair: run_tests(pair, pytest_arguments) for pair in choose(options)}
+    if len(results) > 1:
+        for pair, status in results.items():
+            print(f"{pair}: {'failed' if status else 'passed'}")
+    return max(results.values())
+
+
+def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="scripts/test",
+        usage="%(prog)s [options] [pytest arguments]",
+        allow_abbrev=False,
+        description="Sets up what is missing (an environment under .venv, PostgreSQL "
+        "unless DATABASE_URL names one) and runs pytest: on the newest supported "
+        "Python found with the newest Django, unless told otherwise.",
+    )
+    parser.add_argument("--python", choices=SUPPORTED, help="only this Python")
+    parser.add_argument("--django", help="only this Django, such as 5.2")
+    several = parser.add_mutually_exclusive_group()
+    several.add_argument("--all", action="store_true", help="every supported pair found")
+    several.add_argument("--ends", action="store_true", help="oldest and newest pair found")
+    return parser.parse_known_args()
+
+
+def choose(options: argparse.Namespace) -> list[Pair]:
+    pairs = [
+        pair
+        for pair in find_pairs()
+        if options.python in (None, pair.python)
+        and options.django in (None, pair.django)
+    ]
+    if not pairs:
+        sys.exit("No supported pair of Python and Django found for these options.")
+    if options.all:
+        return pairs
+    if options.ends:
+        return list(dict.fromkeys((pairs[0], pairs[-1])))
+    return pairs[-1:]
+
+
+def run_tests(pair: Pair, pytest_arguments: list[str]) -> int:
+    python = make_environment(pair, "test")
+    print(f"Testing on {pair}", flush=True)
+    with postgres(python) as url:
+        command = [python, "-m", "pytest", *pytest_arguments]
+        return run(command, env=os.environ | {"DATABASE_URL": url})
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
