@@ -1,0 +1,172 @@
+"""The command ``scripts/django-suite``; see the package's docstring."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
+from functools import partial
+
+from _environment import stop_on_signals
+from tests.upstream.comparing import (
+    ENGINES,
+    MODES,
+    SERIES,
+    Difference,
+    Verdict,
+    judge,
+    load_expected,
+)
+from tests.upstream.labels import resolve
+from tests.upstream.outcomes import FAILED, PASSED, LabelRun, load, save
+from tests.upstream.running import Job, run_label
+from tests.upstream.server import database_url
+from tests.upstream.source import CACHE, environment
+
+#: Differences shown for a label; the results file has all of them.
+SHOWN = 15
+
+
+def main() -> int:
+    """Run what the command line asks for; return the exit status."""
+    options = _options()
+    python = environment(options.django, options.python, options.interpreter)
+    labels = resolve(options.labels, python.tests)
+    with database_url(options.engine, python.python) as url:
+        job = Job(
+            python, options.engine, url, options.label_timeout, options.test_timeout
+        )
+        verdicts = list(_run_all(job, labels, options))
+    return _summary(verdicts)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "scripts/django-suite",
+        description="Runs Django's own test suite on this package's engines and "
+        "compares with Django's engines. Needs DATABASE_URL or starts PostgreSQL.",
+    )
+    add = parser.add_argument
+    add("labels", nargs="*", help="labels or test ids of Django's suite, or the "
+        "sets orm (default), web and all")  # fmt: skip
+    add("--django", choices=SERIES, default=SERIES[-1])
+    add("--engine", choices=ENGINES, default=ENGINES[0])
+    add("--mode", choices=[*MODES, "baseline", "all"], default="bridge")
+    add("--jobs", type=int, default=1, help="labels to run at the same time")
+    add("--python", metavar="X.Y", help="default: the newest one found")
+    add("--interpreter", help="use this one, which has Django and what its tests "
+        "need, instead of an environment made below the cache")  # fmt: skip
+    add("--fresh-baseline", action="store_true", help="do not use the cached one")
+    add("--label-timeout", type=float, default=1800, metavar="SECONDS")
+    add("--test-timeout", type=float, default=120, metavar="SECONDS")
+    return parser.parse_args()
+
+
+def _run_all(
+    job: Job, labels: list[str], options: argparse.Namespace
+) -> Iterator[tuple[LabelRun, Verdict]]:
+    modes = {"all": MODES, "baseline": ()}.get(options.mode, (options.mode,))
+    print(f"{'label':30} {'mode':9} {'run':>5} {'baseline':>8} {'ours':>5} "
+          f"{'differ':>6} {'seconds':>7}")  # fmt: skip
+    with ThreadPoolExecutor(options.jobs) as threads:
+        work = partial(_run_one, job, modes, options.fresh_baseline)
+        futures = [threads.submit(work, label) for label in labels]
+        try:
+            for future in as_completed(futures):
+                yield from future.result()
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _run_one(
+    job: Job, modes: tuple[str, ...], fresh: bool, label: str
+) -> list[tuple[LabelRun, Verdict]]:
+    baseline = _baseline(job, label, fresh)
+    if not modes:
+        _show(label, "baseline", baseline, baseline, Verdict())
+    return [_compare(job, mode, baseline) for mode in modes]
+
+
+def _baseline(job: Job, label: str, fresh: bool) -> LabelRun:
+    path = CACHE / "baseline" / job.name / f"{label}.json"
+    run = None if fresh else load(path)
+    if run is None:
+        run = run_label(job, "baseline", label)
+        if run.outcomes or not run.broken:
+            save(run, path)
+    return run
+
+
+def _compare(job: Job, mode: str, baseline: LabelRun) -> tuple[LabelRun, Verdict]:
+    series = job.environment.django.rpartition(".")[0]
+    expected = [e for e in load_expected() if e.applies(mode, job.engine, series)]
+    ours = run_label(job, mode, baseline.label)
+    verdict = judge(baseline, ours, expected)
+    _show(baseline.label, mode, baseline, ours, verdict)
+    _keep(job, mode, baseline, ours, verdict)
+    return ours, verdict
+
+
+def _show(
+    label: str, mode: str, baseline: LabelRun, ours: LabelRun, verdict: Verdict
+) -> None:
+    lines = [
+        f"{label:30} {mode:9} {len(ours.outcomes):5} {baseline.count(PASSED):8} "
+        f"{ours.count(PASSED):5} {len(verdict.unexplained):6} {ours.seconds:7.1f}"
+    ]
+    if baseline.broken or ours.broken:
+        lines.append(f"    {ours.broken or 'baseline: ' + baseline.broken}")
+    lines += [f"    {_line(it)}" for it in verdict.unexplained[:SHOWN]]
+    if len(verdict.unexplained) > SHOWN:
+        lines.append(f"    and {len(verdict.unexplained) - SHOWN} more")
+    lines += [f"    expected, but did not differ: {test}" for test in verdict.gone]
+    print("\n".join(lines), flush=True)
+
+
+def _line(difference: Difference) -> str:
+    last = (difference.detail.strip().splitlines() or [""])[-1]
+    return f"{difference.ours}: {difference.test}: {last[:150]}"
+
+
+def _keep(
+    job: Job, mode: str, baseline: LabelRun, ours: LabelRun, verdict: Verdict
+) -> None:
+    """Write the result of one label in one mode, for people and for the docs."""
+    path = CACHE / "results" / f"{job.name}-{mode}" / f"{ours.label}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    result = {
+        "label": ours.label,
+        "date": time.strftime("%Y-%m-%d"),
+        "run": len(ours.outcomes),
+        "passed_baseline": baseline.count(PASSED),
+        "failed_baseline": baseline.count(FAILED),
+        "passed": ours.count(PASSED),
+        "failed": ours.count(FAILED),
+        "seconds": ours.seconds,
+        "broken": ours.broken,
+        **asdict(verdict),
+    }
+    path.write_text(json.dumps(result, indent=1))
+
+
+def _summary(results: list[tuple[LabelRun, Verdict]]) -> int:
+    unexplained = sum(len(verdict.unexplained) for _, verdict in results)
+    explained = sum(len(verdict.explained) for _, verdict in results)
+    gone = sum(len(verdict.gone) for _, verdict in results)
+    broken = sum(bool(run.broken) for run, _ in results)
+    print(
+        f"\n{len(results)} label runs, {broken} broken off; {unexplained} differences "
+        f"not expected, {explained} expected, {gone} expected ones did not happen.\n"
+        f"Results: {CACHE / 'results'}"
+    )
+    return 1 if unexplained or gone or broken else 0
+
+
+if __name__ == "__main__":
+    stop_on_signals()
+    sys.exit(main())

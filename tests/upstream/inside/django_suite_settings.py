@@ -1,0 +1,31 @@
+"""The settings of Django's suite, as its own ``test_sqlite.py``, for one run.
+
+What varies comes in the variables that ``running.py`` sets: the engine, the
+server's address and a name that no other run in progress uses.
+"""
+
+import os
+from urllib.parse import unquote, urlsplit
+
+ENGINE = os.environ["DJANGO_SUITE_ENGINE"]
+
+
+def _database(alias):
+    if ENGINE.endswith("sqlite3"):
+        return {"ENGINE": ENGINE}
+    url = urlsplit(os.environ["DATABASE_URL"])
+    return {
+        "ENGINE": ENGINE,
+        "NAME": f"suite_{alias}",
+        "USER": unquote(url.username or ""),
+        "PASSWORD": unquote(url.password or ""),
+        "HOST": unquote(url.hostname or ""),
+        "PORT": str(url.port or ""),
+        "TEST": {"NAME": f"suite_{os.environ['DJANGO_SUITE_RUN']}_{alias}"},
+    }
+
+
+DATABASES = {alias: _database(alias) for alias in ("default", "other")}
+SECRET_KEY = "django_tests_secret_key"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+USE_TZ = False

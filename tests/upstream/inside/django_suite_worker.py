@@ -1,0 +1,194 @@
+"""Runs one label of Django's suite and writes down what became of each test.
+
+Started by ``running.py`` in the folder of Django's tests, with that folder,
+this one and the package on ``PYTHONPATH``. Arguments: the mode, the label, the
+file for the records, and the tests to leave out.
+
+In the mode "bridge" everything that ``runtests.py`` does (creating databases,
+fixtures, tests, teardown) happens in one greenlet of one task on a running
+event loop. In the mode "sync" the same engine runs without a loop. In both the
+package is active; the mode "baseline" does not import it.
+"""
+
+import asyncio
+import atexit
+import faulthandler
+import gc
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import unittest
+from functools import partial
+
+#: Exit status of a run that was ended because one test took too long.
+TEST_TIMEOUT = 70
+
+
+class Records:
+    """The file that tells ``running.py`` about each test, line by line."""
+
+    def __init__(self, path):
+        self.file = open(path, "w", buffering=1)
+
+    def write(self, event, test, outcome=None, detail=""):
+        line = {"event": event, "test": test.id(), "time": time.time()}
+        if outcome:
+            line |= {"outcome": outcome, "detail": detail}
+        self.file.write(json.dumps(line) + "\n")
+
+    def finish(self):
+        self.file.write(json.dumps({"event": "finished"}) + "\n")
+
+
+class RecordingResult(unittest.TextTestResult):
+    """A text result that also writes records and limits each test's time."""
+
+    records = None
+    limit = 0
+
+    def startTest(self, test):
+        self.records.write("start", test)
+        signal.setitimer(signal.ITIMER_REAL, self.limit)
+        super().startTest(test)
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self.records.write("stop", test)
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self.records.write("outcome", test, "ok")
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self.records.write("outcome", test, "error", self.errors[-1][1])
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self.records.write("outcome", test, "fail", self.failures[-1][1])
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self.records.write("outcome", test, "skip", reason)
+
+    def addExpectedFailure(self, test, err):
+        super().addExpectedFailure(test, err)
+        self.records.write("outcome", test, "expected failure")
+
+    def addUnexpectedSuccess(self, test):
+        super().addUnexpectedSuccess(test)
+        self.records.write("outcome", test, "unexpected success")
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            failed = issubclass(err[0], test.failureException)
+            kind, noted = ("fail", self.failures) if failed else ("error", self.errors)
+            detail = f"{subtest}\n{noted[-1][1]}"
+            self.records.write("outcome", test, kind, detail)
+
+
+def end_slow_test(signum, frame):
+    """Show where every thread and greenlet stands, and end the process."""
+    print("\nThis test took too long.", file=sys.stderr)
+    faulthandler.dump_traceback(all_threads=True)
+    for suspended in _suspended_greenlets():
+        print(f"\n{suspended}", file=sys.stderr)
+        traceback.print_stack(suspended.gr_frame, file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(TEST_TIMEOUT)
+
+
+def _suspended_greenlets():
+    try:
+        from greenlet import greenlet
+    except ImportError:
+        return []
+    found = (thing for thing in gc.get_objects() if isinstance(thing, greenlet))
+    return [thing for thing in found if thing.gr_frame is not None]
+
+
+def recording_runner(runner, left_out):
+    """Return the test runner class ``runner``, with ``RecordingResult``."""
+
+    class RecordingRunner(runner):
+        def get_resultclass(self):
+            return RecordingResult
+
+        def build_suite(self, *args, **kwargs):
+            suite = super().build_suite(*args, **kwargs)
+            suite._tests = [test for test in suite if test.id() not in left_out]
+            return suite
+
+    return RecordingRunner
+
+
+def adopt():
+    """Activate the package as its app does: the suite sets INSTALLED_APPS."""
+    from django_async_ext.adoption import adopt
+
+    adopt()
+
+
+async def on_running_loop(function):
+    """Run ``function`` inside the bridge, on the loop that runs this."""
+    from django_async_ext import on_loop
+
+    return await on_loop(function)()
+
+
+def own_temporary_folder():
+    """Follow ``runtests.py``: a folder for the run, removed after it."""
+    tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="django_")
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+
+
+def prepare(records, left_out):
+    """Import Django's ``runtests`` and make its test runner keep records."""
+    import runtests
+
+    original = runtests.get_runner
+    runtests.get_runner = lambda *args: recording_runner(original(*args), left_out)
+    RecordingResult.records = Records(records)
+    RecordingResult.limit = float(os.environ["DJANGO_SUITE_TEST_LIMIT"])
+    signal.signal(signal.SIGALRM, end_slow_test)
+    return runtests.django_tests
+
+
+def options(label):
+    """Return the arguments of ``runtests.django_tests()`` for one label."""
+    off = "failfast keepdb reverse debug_sql pdb buffer timing shuffle".split()
+    unset = "tags exclude_tags test_name_patterns start_at start_after".split()
+    return {
+        **dict.fromkeys(off, False),
+        **dict.fromkeys(unset),
+        "verbosity": 1,
+        "interactive": False,
+        "test_labels": [label],
+        "parallel": 1,
+    }
+
+
+def main(mode, label, records, *left_out):
+    """Run ``label`` in ``mode``; return the number of failures."""
+    own_temporary_folder()
+    django_tests = prepare(records, set(left_out))
+    if mode != "baseline":
+        adopt()
+    if mode == "bridge":
+        work = partial(django_tests, **options(label))
+        failures = asyncio.run(on_running_loop(work))
+    else:
+        failures = django_tests(**options(label))
+    RecordingResult.records.finish()
+    return failures
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(*sys.argv[1:]) else 0)

@@ -1,0 +1,152 @@
+"""One process for each label, with time limits.
+
+Contract: ``run_label()`` always returns a ``LabelRun``. A test that crashes
+its process or exceeds its time is noted as such and the label is run again
+without it, so that one hang does not hide the other tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.upstream.outcomes import LabelRun, Outcome
+from tests.upstream.source import CACHE, CHECKOUT, Environment
+
+INSIDE = Path(__file__).with_name("inside")
+
+#: How often a label is run again after a test ended its process.
+ATTEMPTS = 6
+_TEST_TIMEOUT = 70  # as in inside/django_suite_worker.py
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the runs of one call have in common."""
+
+    environment: Environment
+    engine: str
+    database_url: str
+    label_limit: float
+    test_limit: float
+
+    @property
+    def name(self) -> str:
+        """Tell this job's results from those of another."""
+        return f"{self.environment.name}-{self.engine}"
+
+
+def run_label(job: Job, mode: str, label: str) -> LabelRun:
+    """Run ``label`` in ``mode`` and return what became of its tests."""
+    run = LabelRun(label)
+    started = time.monotonic()
+    left_out: list[str] = []
+    for _ in range(ATTEMPTS):
+        log = _log(job, mode, label, len(left_out))
+        status, events = _attempt(job, mode, label, left_out, log)
+        run.broken = _note(run, events, status, log)
+        ended_by = _unfinished(events)
+        if not run.broken or ended_by is None:
+            break
+        left_out.append(ended_by)
+    run.seconds = round(time.monotonic() - started, 1)
+    return run
+
+
+def _attempt(
+    job: Job, mode: str, label: str, left_out: list[str], log: Path
+) -> tuple[int | None, list[dict[str, str]]]:
+    with tempfile.TemporaryDirectory() as folder, log.open("w") as output:
+        records = Path(folder, "records")
+        command = [job.environment.python, str(INSIDE / "django_suite_worker.py")]
+        process = subprocess.Popen(
+            [*command, mode, label, str(records), *left_out],
+            cwd=job.environment.tests,
+            env=_variables(job, mode, label),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        status = _ended(process, job.label_limit)
+        lines = records.read_text().splitlines() if records.exists() else []
+    return status, [json.loads(line) for line in lines]
+
+
+def _ended(process: subprocess.Popen[bytes], limit: float) -> int | None:
+    try:
+        return process.wait(limit)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        # Also what the tests started and left behind.
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+
+
+def _variables(job: Job, mode: str, label: str) -> dict[str, str]:
+    package = "django" if mode == "baseline" else "django_async_ext"
+    name = f"{job.environment.django}_{mode}_{label}"
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": "django_suite_settings",
+        "DJANGO_SUITE_ENGINE": f"{package}.db.backends.{job.engine}",
+        "DJANGO_SUITE_RUN": re.sub(r"\W", "_", name.lower())[:45],
+        "DJANGO_SUITE_TEST_LIMIT": str(job.test_limit),
+        "DATABASE_URL": job.database_url,
+        "PYTHONPATH": os.pathsep.join(
+            [str(job.environment.tests), str(INSIDE), str(_package_folder())]
+        ),
+    }
+
+
+def _package_folder() -> Path:
+    """Return a folder with the package alone.
+
+    With the checkout itself on the path, its other folders would shadow names
+    that Django's tests create, such as "testproject".
+    """
+    folder = CACHE / "path"
+    link = folder / "django_async_ext"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        link.symlink_to(CHECKOUT / "django_async_ext")
+    except FileExistsError:
+        pass
+    return folder
+
+
+def _log(job: Job, mode: str, label: str, attempt: int) -> Path:
+    folder = CACHE / "logs" / f"{job.name}-{mode}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / (f"{label}-{attempt + 1}.log" if attempt else f"{label}.log")
+
+
+def _note(
+    run: LabelRun, events: list[dict[str, str]], status: int | None, log: Path
+) -> str:
+    for event in events:
+        if event["event"] == "outcome":
+            run.add(event["test"], Outcome(event["outcome"], event["detail"]))
+    if events and events[-1]["event"] == "finished":
+        return ""
+    slow = status is None or status == _TEST_TIMEOUT
+    ended_by = _unfinished(events)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-60:])
+    if ended_by:
+        run.add(ended_by, Outcome("timeout" if slow else "crash", tail))
+    return f"{'timeout' if slow else f'exit status {status}'}, see {log}"
+
+
+def _unfinished(events: list[dict[str, str]]) -> str | None:
+    last = next((e for e in reversed(events) if e["event"] in ("start", "stop")), None)
+    return last["test"] if last and last["event"] == "start" else None

@@ -1,0 +1,92 @@
+"""The comparison with Django's engines, and the list of expected differences."""
+
+import pytest
+
+from tests.upstream.comparing import Difference, Expected, judge, load_expected
+from tests.upstream.outcomes import LabelRun, Outcome, load, save
+
+
+def run_of(**outcomes):
+    return LabelRun("queries", {test: Outcome(it) for test, it in outcomes.items()})
+
+
+def expect(test):
+    return Expected(test, "thread identity", "it asserts which thread it runs in")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("ok", "fail"), ("ok", "skip"), ("expected failure", "error"), ("skip", "error")],
+)
+def test_a_worse_outcome_is_a_difference(before, after):
+    verdict = judge(run_of(test=before), run_of(test=after), [])
+    assert verdict.unexplained == [Difference("test", before, after, "")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("ok", "ok"), ("skip", "ok"), ("fail", "error"), ("error", "ok")],
+)
+def test_an_outcome_that_is_no_worse_is_none(before, after):
+    assert not judge(run_of(test=before), run_of(test=after), []).unexplained
+
+
+@pytest.mark.parametrize("before", ["ok", "skip"])
+def test_a_test_that_did_not_run_is_a_difference(before):
+    (difference,) = judge(run_of(test=before), run_of(), []).unexplained
+    assert difference.ours == "not run"
+
+
+def test_an_expected_difference_is_explained():
+    verdict = judge(run_of(test="ok"), run_of(test="fail"), [expect("test")])
+    assert len(verdict.explained) == 1
+    assert not verdict.unexplained
+    assert not verdict.gone
+
+
+def test_an_expected_difference_that_did_not_happen_is_a_fault():
+    verdict = judge(run_of(test="ok"), run_of(test="ok"), [expect("test")])
+    assert verdict.gone == ["test"]
+
+
+def test_an_expected_difference_of_another_label_is_not_awaited():
+    assert not judge(run_of(test="ok"), run_of(test="ok"), [expect("other")]).gone
+
+
+def test_the_heavier_of_two_outcomes_counts():
+    run = run_of(test="fail")
+    run.add("test", Outcome("error"))
+    run.add("test", Outcome("ok"))
+    assert run.outcomes["test"].outcome == "error"
+
+
+def test_a_run_is_kept_whole(tmp_path):
+    run = run_of(one="ok", two="fail")
+    save(run, tmp_path / "kept" / "run.json")
+    assert load(tmp_path / "kept" / "run.json") == run
+
+
+def test_every_entry_of_the_list_is_complete():
+    entries = load_expected()
+    scopes = [
+        (entry.test, mode, engine, series)
+        for entry in entries
+        for mode in entry.modes
+        for engine in entry.engines
+        for series in entry.django
+    ]
+    assert len(scopes) == len(set(scopes))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('kind = "flaky"\nreason = "it asserts which thread it runs in"', "kind"),
+        ('kind = "thread identity"\nreason = "threads"', "reason"),
+    ],
+)
+def test_an_entry_without_a_legitimate_reason_is_refused(tmp_path, line, message):
+    path = tmp_path / "expected.toml"
+    path.write_text(f'[[difference]]\ntest = "a.b"\n{line}\n')
+    with pytest.raises(ValueError, match=message):
+        load_expected(path)
