@@ -121,9 +121,10 @@ def _show(
     ]
     if baseline.broken or ours.broken:
         lines.append(f"    {ours.broken or 'baseline: ' + baseline.broken}")
-    lines += [f"    {_line(it)}" for it in verdict.unexplained[:SHOWN]]
-    if len(verdict.unexplained) > SHOWN:
-        lines.append(f"    and {len(verdict.unexplained) - SHOWN} more")
+    shown = [it for it in verdict.unexplained if it.ours != "not run"][:SHOWN]
+    lines += [f"    {_line(it)}" for it in shown]
+    if len(verdict.unexplained) > len(shown):
+        lines.append(f"    and {len(verdict.unexplained) - len(shown)} more")
     lines += [f"    expected, but did not differ: {test}" for test in verdict.gone]
     print("\n".join(lines), flush=True)
 

@@ -129,13 +129,6 @@ def recording_runner(runner, left_out):
     return RecordingRunner
 
 
-def adopt():
-    """Activate the package as its app does: the suite sets INSTALLED_APPS."""
-    from django_async_ext.adoption import adopt
-
-    adopt()
-
-
 async def on_running_loop(function):
     """Run ``function`` inside the bridge, on the loop that runs this."""
     from django_async_ext import on_loop
@@ -149,12 +142,20 @@ def own_temporary_folder():
     atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 
-def prepare(records, left_out):
+def prepare(mode, records, left_out):
     """Import Django's ``runtests`` and make its test runner keep records."""
     import runtests
 
-    original = runtests.get_runner
-    runtests.get_runner = lambda *args: recording_runner(original(*args), left_out)
+    def get_runner(*args):
+        # The first moment at which the suite's apps are loaded. The suite sets
+        # INSTALLED_APPS itself: the package is put in force as its app does it.
+        if mode != "baseline":
+            from django_async_ext.adoption import adopt
+
+            adopt()
+        return recording_runner(original(*args), left_out)
+
+    original, runtests.get_runner = runtests.get_runner, get_runner
     RecordingResult.records = Records(records)
     RecordingResult.limit = float(os.environ["DJANGO_SUITE_TEST_LIMIT"])
     signal.signal(signal.SIGALRM, end_slow_test)
@@ -178,9 +179,7 @@ def options(label):
 def main(mode, label, records, *left_out):
     """Run ``label`` in ``mode``; return the number of failures."""
     own_temporary_folder()
-    django_tests = prepare(records, set(left_out))
-    if mode != "baseline":
-        adopt()
+    django_tests = prepare(mode, records, set(left_out))
     if mode == "bridge":
         work = partial(django_tests, **options(label))
         failures = asyncio.run(on_running_loop(work))
