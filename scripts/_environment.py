@@ -85,7 +85,9 @@ def _works(executable: str, version: str) -> bool:
     """
     script = "import ensurepip, sys; print('%d.%d' % sys.version_info[:2])"
     with suppress(OSError):
-        done = subprocess.run([executable, "-c", script], capture_output=True, text=True)
+        done = subprocess.run(
+            [executable, "-c", script], capture_output=True, text=True
+        )
         return done.stdout.strip() == version
     return False
 
@@ -98,7 +100,9 @@ def make_environment(pair: Pair, extra: str) -> Path:
     wanted = _fingerprint(pair)
     with _lock(home.with_suffix(".lock")):
         if not stamp.exists() or stamp.read_text() != wanted:
-            print(f"Setting up {home.relative_to(ROOT)} ...", file=sys.stderr, flush=True)
+            print(
+                f"Setting up {home.relative_to(ROOT)} ...", file=sys.stderr, flush=True
+            )
             subprocess.run([pair.executable, "-m", "venv", home], check=True)
             _install(python, pair, extra)
             stamp.write_text(wanted)

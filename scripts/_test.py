@@ -4,8 +4,14 @@ import argparse
 import os
 import sys
 
-from _environment import SUPPORTED, Pair, find_pairs, make_environment, run
-from _environment import stop_on_signals
+from _environment import (
+    SUPPORTED,
+    Pair,
+    find_pairs,
+    make_environment,
+    run,
+    stop_on_signals,
+)
 from _services import postgres
 
 
@@ -31,8 +37,12 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--python", choices=SUPPORTED, help="only this Python")
     parser.add_argument("--django", help="only this Django, such as 5.2")
     several = parser.add_mutually_exclusive_group()
-    several.add_argument("--all", action="store_true", help="every supported pair found")
-    several.add_argument("--ends", action="store_true", help="oldest and newest pair found")
+    several.add_argument(
+        "--all", action="store_true", help="every supported pair found"
+    )
+    several.add_argument(
+        "--ends", action="store_true", help="oldest and newest pair found"
+    )
     return parser.parse_known_args()
 
 

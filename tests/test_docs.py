@@ -1,0 +1,82 @@
+"""README and docs tell the truth about names, errors, settings and checks."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.utils.module_loading import import_string
+
+import django_async_ext
+from django_async_ext import conf, exceptions
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
+PAGES = [ROOT / "README.rst", *sorted(DOCS.rglob("*.rst"))]
+SOURCES = sorted((ROOT / "django_async_ext").rglob("*.py"))
+
+# A dotted name of the package, not part of a path or of a longer name.
+DOTTED_NAME = re.compile(r"(?<![\w./])django_async_ext(?:\.\w+)+")
+
+
+def exists(name: str) -> bool:
+    """Whether it is a module, or an attribute of one."""
+    try:
+        __import__(name)
+    except ImportError:
+        try:
+            import_string(name)
+        except ImportError:
+            return False
+    return True
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.rst").read_text().splitlines()) < 120
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_names_quoted_in_the_docs_exist(page: Path) -> None:
+    names = set(DOTTED_NAME.findall(page.read_text())) - {"django_async_ext.py"}
+    assert not sorted(name for name in names if not exists(name))
+
+
+def test_every_public_name_has_an_entry() -> None:
+    page = (REFERENCE / "api.rst").read_text()
+    entries = re.findall(r"^\.\. py:(?:function|class|decorator):: (\w+)", page, re.M)
+    assert sorted(entries) == sorted(django_async_ext.__all__)
+
+
+def test_every_error_class_has_an_entry() -> None:
+    page = (REFERENCE / "errors.rst").read_text()
+    entries = re.findall(r"^\.\. py:exception:: (\w+)", page, re.M)
+    classes = [
+        name
+        for name, value in vars(exceptions).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    ]
+    assert sorted(entries) == sorted(classes)
+
+
+def test_every_error_text_links_to_an_entry() -> None:
+    page = (REFERENCE / "errors.rst").read_text()
+    entries = re.findall(r"^\.\. _([\w-]+):$", page, re.M)
+    linked = {
+        anchor
+        for source in SOURCES
+        for anchor in re.findall(r'\bdescribe\(\s*"([\w-]+)"', source.read_text())
+    }
+    assert sorted(entries) == sorted(linked)
+
+
+def test_every_setting_has_an_entry() -> None:
+    page = (REFERENCE / "settings.rst").read_text()
+    assert re.findall(r"^``(\w+)``$", page, re.M) == sorted(conf.SETTINGS)
+
+
+def test_every_check_has_an_entry() -> None:
+    page = (REFERENCE / "checks.rst").read_text()
+    entries = re.findall(r"^``(async_ext\.\w+)``$", page, re.M)
+    source = (ROOT / "django_async_ext" / "checks.py").read_text()
+    ids = re.findall(r'id="(async_ext\.\w+)"', source)
+    assert sorted(entries) == sorted(ids)
