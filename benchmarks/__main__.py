@@ -1,0 +1,150 @@
+"""The command line: what to measure, for how long, and where the results go."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+
+from benchmarks.cases import CASES
+from benchmarks.database import CACHE, Inspector, benchmark_database
+from benchmarks.modes import MODES
+from benchmarks.protocol import Config
+from benchmarks.report import Report
+from benchmarks.rounds import Plan, run
+
+
+def main() -> None:
+    options = parser().parse_args()
+    with benchmark_database() as url:
+        if options.scale:
+            from benchmarks.scale import show
+
+            show(Config(url=url, pool=options.pool, loop=options.loop))
+        elif options.profile:
+            from benchmarks.profile import show_profile
+
+            show_profile(plan(options, url))
+        else:
+            compare(plan(options, url))
+
+
+def compare(chosen: Plan) -> None:
+    inspector = Inspector(chosen.config.url)
+    before = os.getloadavg()[0]
+    outcome = run(chosen, inspector)
+    report = Report(chosen, outcome)
+    facts = {
+        "python": platform.python_version(),
+        "postgresql": inspector.server_version(),
+        "loop": chosen.config.loop,
+        "processors": os.cpu_count(),
+        "load before": round(before, 2),
+        "made": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+    inspector.close()
+    path = CACHE / "results" / time.strftime("%Y%m%d-%H%M%S.json")
+    report.save(path, facts)
+    print(
+        ", ".join(f"{name} {value}" for name, value in facts.items()),
+        report.text(),
+        sep="\n\n",
+    )
+    print(f"\nAll samples: {path}")
+
+
+def plan(options: argparse.Namespace, url: str) -> Plan:
+    quick = options.quick
+    return Plan(
+        modes=options.modes,
+        cases=options.cases,
+        concurrency=options.concurrency,
+        rounds=options.rounds or (2 if quick else 5),
+        seconds=options.seconds or (0.3 if quick else 1.0),
+        warmup=0.1 if quick else 0.3,
+        config=Config(
+            url=url,
+            pool=options.pool,
+            per_request=options.per_request,
+            loop=options.loop,
+        ),
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measure this project beside its peers: CPU per operation, "
+        "throughput, latency, threads, connections, memory.",
+        epilog="Uses the server of DATABASE_URL (in a database of its own), or an "
+        "embedded PostgreSQL that it starts.",
+    )
+    add = found.add_argument
+    add(
+        "--quick",
+        action="store_true",
+        help="2 rounds of 0.3 seconds instead of 5 of 1 second",
+    )
+    add(
+        "--modes",
+        type=chosen_from(list(MODES)),
+        default=list(MODES),
+        help=", ".join(MODES),
+    )
+    add(
+        "--cases",
+        type=chosen_from(list(CASES)),
+        default=list(CASES),
+        help=", ".join(CASES),
+    )
+    add(
+        "--concurrency",
+        type=numbers,
+        default=[1, 20, 200],
+        metavar="N,N",
+        help="workers at once (1,20,200)",
+    )
+    add("--rounds", type=int, help="how many rounds; the figures are medians over them")
+    add("--seconds", type=float, help="how long one job is measured")
+    add("--pool", type=int, default=20, help="connections a mode may open (20)")
+    add(
+        "--per-request",
+        type=int,
+        default=10,
+        metavar="N",
+        help="operations per request (10)",
+    )
+    add("--loop", choices=["asyncio", "uvloop"], default="asyncio")
+    add(
+        "--profile",
+        action="store_true",
+        help="profile the chosen modes, cases and concurrency instead",
+    )
+    add(
+        "--scale",
+        action="store_true",
+        help="show this project at scale instead: tasks, connections, threads",
+    )
+    return found
+
+
+def chosen_from(known: list[str]) -> object:
+    def chosen(text: str) -> list[str]:
+        names = text.split(",")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(
+                f"unknown: {', '.join(unknown)}; known: {', '.join(known)}"
+            )
+        return names
+
+    return chosen
+
+
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+if __name__ == "__main__":
+    main()

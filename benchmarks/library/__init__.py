@@ -1,0 +1,1 @@
+"""The Django app whose models make the tables that every mode reads."""

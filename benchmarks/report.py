@@ -1,0 +1,316 @@
+"""The readable tables and the JSON file of a run.
+
+Every figure is the median over the rounds. A ratio is the median of the ratios inside
+each round, because two modes that were measured a second apart share the noise of that
+second. ``~`` marks figures whose rounds differ by more than 15 percent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from statistics import geometric_mean, median
+from typing import TYPE_CHECKING
+
+from benchmarks.modes import ABOUT
+from benchmarks.rounds import Outcome, Plan, Sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Figure = Callable[[Sample], float]
+UNSTEADY = 0.15
+ORM_CASES = ("get", "list50", "related50", "prefetch50", "create", "update")
+
+
+def cpu(sample: Sample) -> float:
+    return sample.result.cpu_us
+
+
+def rate(sample: Sample) -> float:
+    return sample.result.operations / sample.result.seconds
+
+
+def p50(sample: Sample) -> float:
+    return sample.result.p50_ms
+
+
+def p99(sample: Sample) -> float:
+    return sample.result.p99_ms
+
+
+def threads(sample: Sample) -> float:
+    return sample.threads
+
+
+def connections(sample: Sample) -> float:
+    return sample.connections
+
+
+class Report:
+    """The samples of a run by mode, case and concurrency."""
+
+    def __init__(self, plan: Plan, outcome: Outcome) -> None:
+        self.plan = plan
+        self.outcome = outcome
+        self.modes = [mode for mode in plan.modes if mode not in outcome.unavailable]
+        self.good = [sample for sample in outcome.samples if not sample.result.error]
+
+    def of(self, mode: str, case: str, concurrency: int) -> list[Sample]:
+        return [
+            s
+            for s in self.good
+            if (s.mode, s.job.case, s.job.concurrency) == (mode, case, concurrency)
+        ]
+
+    def value(
+        self, figure: Figure, mode: str, case: str, concurrency: int
+    ) -> float | None:
+        values = [figure(sample) for sample in self.of(mode, case, concurrency)]
+        return median(values) if values else None
+
+    def ratio(
+        self, figure: Figure, mode: str, against: str, case: str, concurrency: int
+    ) -> float | None:
+        """How many times `against` this mode is: paired by round."""
+        other = {
+            sample.round: figure(sample)
+            for sample in self.of(against, case, concurrency)
+        }
+        pairs = [
+            figure(s) / other[s.round]
+            for s in self.of(mode, case, concurrency)
+            if other.get(s.round)
+        ]
+        return median(pairs) if pairs else None
+
+    def text(self) -> str:
+        parts = [self._modes()]
+        for at in self.plan.concurrency:
+            parts += [
+                self._table(
+                    f"CPU of the client, us per operation (x sync), concurrency {at}",
+                    at,
+                    self._cpu_cell,
+                ),
+                self._table(
+                    f"Operations per second (x async), concurrency {at}",
+                    at,
+                    self._rate_cell,
+                ),
+                self._table(
+                    f"Latency, ms, p50 / p99, concurrency {at}", at, self._latency_cell
+                ),
+            ]
+        parts += [self._summary(), self._resources(), self._targets(), self._errors()]
+        return "\n\n".join(part for part in parts if part)
+
+    def _cases(self, concurrency: int) -> list[str]:
+        return [
+            case
+            for case in self.plan.cases
+            if any(self.of(mode, case, concurrency) for mode in self.modes)
+        ]
+
+    def _table(
+        self, title: str, concurrency: int, cell: Callable[[str, str, int], str]
+    ) -> str:
+        cases = self._cases(concurrency)
+        rows = (
+            [mode, *(cell(mode, case, concurrency) for case in cases)]
+            for mode in self.modes
+        )
+        return grid(title, ["mode", *cases], rows) if cases else ""
+
+    def _cpu_cell(self, mode: str, case: str, concurrency: int) -> str:
+        return self._with_ratio(cpu, "sync", mode, case, concurrency)
+
+    def _rate_cell(self, mode: str, case: str, concurrency: int) -> str:
+        return self._with_ratio(rate, "async", mode, case, concurrency)
+
+    def _with_ratio(
+        self, figure: Figure, against: str, mode: str, case: str, concurrency: int
+    ) -> str:
+        values = [figure(sample) for sample in self.of(mode, case, concurrency)]
+        if not values:
+            return "-"
+        found = self.ratio(figure, mode, against, case, concurrency)
+        times = f" ({found:.2f})" if found is not None else ""
+        return f"{mark(values)}{median(values):.0f}{times}"
+
+    def _latency_cell(self, mode: str, case: str, concurrency: int) -> str:
+        half, most = (
+            self.value(figure, mode, case, concurrency) for figure in (p50, p99)
+        )
+        return (
+            f"{half:.1f} / {most:.1f}" if half is not None and most is not None else "-"
+        )
+
+    def _summary(self) -> str:
+        """Each mode in a line per concurrency: geometric means over the ORM's cases."""
+        rows = []
+        for concurrency, mode in itertools.product(self.plan.concurrency, self.modes):
+            means = [
+                self._mean(figure, mode, against, concurrency)
+                for figure in (cpu, rate)
+                for against in ("sync", "async")
+            ]
+            rows.append([f"{mode} at {concurrency}", *means])
+        head = [
+            "geometric means",
+            "CPU x sync",
+            "CPU x async",
+            "rate x sync",
+            "rate x async",
+        ]
+        return grid(
+            f"Summary over {', '.join(ORM_CASES)}, as far as the mode has them",
+            head,
+            rows,
+        )
+
+    def _mean(self, figure: Figure, mode: str, against: str, concurrency: int) -> str:
+        found = [
+            self.ratio(figure, mode, against, case, concurrency) for case in ORM_CASES
+        ]
+        ratios = [ratio for ratio in found if ratio is not None]
+        return f"{geometric_mean(ratios):.2f}" if ratios else "-"
+
+    def _modes(self) -> str:
+        lines = [
+            f"  {mode:<11} {ABOUT[mode]} ({versions(self.outcome.versions[mode])})"
+            for mode in self.modes
+        ]
+        lines += [
+            f"  {mode:<11} not run: {why}"
+            for mode, why in self.outcome.unavailable.items()
+        ]
+        return "\n".join(["Modes", *lines])
+
+    def _resources(self) -> str:
+        rows = []
+        for mode in self.modes:
+            row = [mode]
+            for figure in (threads, connections):
+                row += [
+                    self._most(figure, mode, concurrency)
+                    for concurrency in self.plan.concurrency
+                ]
+            rows.append(
+                [
+                    *row,
+                    self._memory(mode),
+                ]
+            )
+        titles = [
+            f"{name}@{n}"
+            for name in ("threads", "connections")
+            for n in self.plan.concurrency
+        ]
+        return grid(
+            "The most threads, server connections and memory (MiB)",
+            ["mode", *titles, "memory"],
+            rows,
+        )
+
+    def _memory(self, mode: str) -> str:
+        peaks = [s.result.peak_mib for s in self.good if s.mode == mode]
+        return f"{max(peaks):.0f}" if peaks else "-"
+
+    def _most(self, figure: Figure, mode: str, concurrency: int) -> str:
+        values = [
+            figure(s)
+            for s in self.good
+            if s.mode == mode and s.job.concurrency == concurrency
+        ]
+        return f"{max(values):.0f}" if values else "-"
+
+    def _targets(self) -> str:
+        rows = list(self.targets())
+        if not rows:
+            return ""
+        return grid("Targets", ["target", "measured", "limit", ""], rows)
+
+    def targets(self) -> Iterable[list[str]]:
+        """What the project promises, with what was measured."""
+        for case in ORM_CASES:
+            found = self.ratio(cpu, "ext", "sync", case, 1)
+            if found is not None:
+                yield [
+                    f"CPU of {case} against sync, concurrency 1",
+                    f"{found:.2f}",
+                    "<= 1.25",
+                    verdict(found <= 1.25),
+                ]
+        for case in ORM_CASES:
+            found = self.ratio(rate, "ext", "async", case, 20)
+            if found is not None:
+                yield [
+                    f"throughput of {case} against async, concurrency 20",
+                    f"{found:.2f}",
+                    ">= 1.6",
+                    verdict(found >= 1.6),
+                ]
+        one, ten = (self.value(p50, "ext", case, 1) for case in ("sleep1", "sleep10"))
+        if one and ten:
+            yield [
+                "10 pg_sleep in parallel against one",
+                f"{ten / one:.2f}",
+                "<= 1.3",
+                verdict(ten / one <= 1.3),
+            ]
+
+    def _errors(self) -> str:
+        failed = [sample for sample in self.outcome.samples if sample.result.error]
+        lines = [
+            f"  {s.mode} {s.job.case} at {s.job.concurrency}: {s.result.error[:200]}"
+            for s in failed
+        ]
+        return "\n".join(["Failures", *dict.fromkeys(lines)]) if lines else ""
+
+    def save(self, path: Path, facts: dict[str, object]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = {
+            **facts,
+            "plan": dataclasses.asdict(self.plan),
+            **dataclasses.asdict(self.outcome),
+        }
+        del data["plan"]["config"]["url"]
+        path.write_text(json.dumps(data, indent=1))
+
+
+def mark(values: list[float]) -> str:
+    return "~" if len(values) > 1 and max(values) > min(values) * (1 + UNSTEADY) else ""
+
+
+def verdict(met: bool) -> str:
+    return "met" if met else "MISSED"
+
+
+def versions(found: dict[str, str]) -> str:
+    return ", ".join(f"{package} {version}" for package, version in found.items())
+
+
+def grid(title: str, head: list[str], rows: Iterable[list[str]]) -> str:
+    """A plain table: the first column to the left, the others to the right."""
+    table = [head, *rows]
+    widths = [max(len(row[n]) for row in table) for n in range(len(head))]
+    lines = [
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
+        for row in table
+    ]
+    return "\n".join(
+        [
+            title,
+            lines[0].rstrip(),
+            "-" * len(lines[0]),
+            *(line.rstrip() for line in lines[1:]),
+        ]
+    )
