@@ -18,6 +18,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
@@ -147,8 +148,11 @@ def implicit_waits(
     return wraps(fn)(inner)
 
 
-class _AsIs:
-    """Hands what a coroutine yielded to the task, unchanged."""
+class AsIs:
+    """Hands what a coroutine yielded to the task, unchanged.
+
+    For code that steps coroutines by hand, inside the bridge or outside.
+    """
 
     def __init__(self, yielded: Any) -> None:
         self.yielded = yielded
@@ -165,7 +169,7 @@ def _drive_inside(coroutine: Coroutine[Any, Any, T]) -> T:
         except StopIteration as stop:
             return cast(T, stop.value)
         try:
-            value = await_(_AsIs(yielded))
+            value = await_(AsIs(yielded))
         except BaseException as error:
             resume = partial(coroutine.throw, error)
         else:
@@ -239,3 +243,12 @@ def _refuse(awaitable: object, bridge: greenlet) -> Exception:
             "itself; in a thread use asgiref's async_to_sync.",
         )
     )
+
+
+def suspended_frame(frame: FrameType) -> FrameType | None:
+    """Return the innermost synchronous frame that waits under ``frame``.
+
+    For reports: a task's own stack shows only its asynchronous side.
+    """
+    bridge = frame.f_locals.get("bridge") if frame.f_code is run.__code__ else None
+    return bridge.gr_frame if isinstance(bridge, _Bridge) else None

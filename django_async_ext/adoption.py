@@ -1,0 +1,103 @@
+"""Makes Django's own awaitables wait through the bridge instead of in threads.
+
+Contract: ``adopt()`` gives the modules of ``MODULES`` the bridge's version of
+``sync_to_async``, and lets ``async_to_sync`` wait inside the bridge, where asgiref
+refuses; ``release()`` undoes both. Calls with ``thread_sensitive=False``, as
+password hashing, stay in threads. A test fails when a new Django adds a module
+that is not in one of the two tables.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import asgiref.sync
+
+from django_async_ext.bridge import await_, in_bridge, run
+
+_OURS = ("django.", "django_async_ext.")
+
+_stock_sync_to_async = asgiref.sync.sync_to_async
+_stock_call = asgiref.sync.AsyncToSync.__call__
+
+
+def sync_to_async(
+    func: Callable[..., Any] | None = None,
+    *,
+    thread_sensitive: bool = True,
+    **options: Any,
+) -> Any:
+    """Follows asgiref: sync_to_async(), by way of the bridge."""
+    if func is None:
+        return partial(sync_to_async, thread_sensitive=thread_sensitive, **options)
+    if not thread_sensitive:
+        return _stock_sync_to_async(func, thread_sensitive=False, **options)
+    return partial(run, func)
+
+
+def sync_to_async_if_known(func: Callable[..., Any], **options: Any) -> Any:
+    """Use the bridge for Django's implementation, a thread for a third party's.
+
+    For base classes whose subclasses may wait for anything (LDAP, Redis).
+    """
+    if func.__module__.startswith(_OURS):
+        return sync_to_async(func, **options)
+    return _stock_sync_to_async(func, **options)
+
+
+#: Modules whose calls wait through the database wrapper, and what they get.
+MODULES = {
+    "django.contrib.auth": sync_to_async,
+    "django.contrib.auth.backends": sync_to_async_if_known,
+    "django.contrib.contenttypes.fields": sync_to_async,
+    "django.contrib.sessions.backends.base": sync_to_async_if_known,
+    "django.contrib.sessions.backends.db": sync_to_async,
+    "django.core.paginator": sync_to_async,
+    "django.db.models.base": sync_to_async,
+    "django.db.models.fields.related_descriptors": sync_to_async,
+    "django.db.models.query": sync_to_async,
+    "django.dispatch.dispatcher": sync_to_async,
+}
+
+#: Not adopted, and why.
+LEFT = {
+    "django.contrib.auth.decorators": "calls the project's own test function",
+    "django.contrib.auth.hashers": "hashing takes CPU time and belongs in a thread",
+    "django.contrib.staticfiles.handlers": "reads files",
+    "django.core.cache.backends.base": "may block on any cache server",
+    "django.core.handlers.asgi": "runs the project's synchronous code",
+    "django.core.handlers.base": "runs the project's synchronous code",
+    "django.core.handlers.exception": "runs the project's synchronous code",
+    "django.http.response": "iterates the project's own content",
+    "django.tasks.backends.base": "may block on any task backend",
+    "django.tasks.base": "runs the project's synchronous code",
+    "django.utils.deprecation": "runs the project's synchronous middleware",
+}
+
+
+def adopt() -> None:
+    """Let Django's awaitables wait on the loop; does nothing the second time."""
+    for name, version in MODULES.items():
+        _module(name).sync_to_async = version
+    asgiref.sync.AsyncToSync.__call__ = _call_in_bridge  # type: ignore[method-assign]
+
+
+def release() -> None:
+    """Undo ``adopt()``."""
+    for name in MODULES:
+        _module(name).sync_to_async = _stock_sync_to_async
+    asgiref.sync.AsyncToSync.__call__ = _stock_call  # type: ignore[method-assign]
+
+
+def _module(name: str) -> Any:
+    return sys.modules.get(name) or import_module(name)
+
+
+def _call_in_bridge(self: Any, *args: Any, **kwargs: Any) -> Any:
+    if not in_bridge() or self.force_new_loop:
+        return _stock_call(self, *args, **kwargs)
+    return await_(self.awaitable(*args, **kwargs))

@@ -1,0 +1,28 @@
+"""The application: puts the package in force when Django starts."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.db import connections
+from django.utils.module_loading import import_string
+
+from django_async_ext import conf
+
+
+class AsyncExtConfig(AppConfig):
+    """Validates the settings, registers the checks, adopts Django's awaitables."""
+
+    name = "django_async_ext"
+    verbose_name = "Async extensions"
+
+    def ready(self) -> None:
+        """Put the package in force, unless every database is another engine's."""
+        conf.validate()
+        import_string("django_async_ext.checks.register")()
+        engines = [database["ENGINE"] for database in connections.settings.values()]
+        if conf.get("ADOPT_DJANGO") and any(map(_is_ours, engines)):
+            import_string("django_async_ext.adoption.adopt")()
+
+
+def _is_ours(engine: str) -> bool:
+    return engine.startswith("django_async_ext.")

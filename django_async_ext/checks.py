@@ -1,0 +1,72 @@
+"""System checks: say at start-up what will not work on the event loop.
+
+Contract: tag ``async``. Each check has an id, a hint, and an entry in
+``docs/reference/checks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.checks import register as register_check
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from django_async_ext import conf
+from django_async_ext.db.backends.pool import PoolOptions
+
+TAG = "async"
+ENGINES = "django_async_ext.db.backends"
+
+
+def register() -> None:
+    """Register every check of this module."""
+    register_check(check_settings, TAG)
+    register_check(check_databases, TAG)
+
+
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """E001: ``ASYNC_EXT`` has an unknown key or a bad value."""
+    hint = "See the reference of the settings for what each of them takes."
+    return [Error(error, hint, id="async_ext.E001") for error in conf.errors()]
+
+
+def check_databases(**kwargs: Any) -> list[CheckMessage]:
+    """E002, W001 and W002: how each database behaves on the event loop."""
+    found: list[CheckMessage] = []
+    for alias, database in connections.settings.items():
+        if database["ENGINE"].startswith(ENGINES):
+            found += _check_ours(alias, database)
+        elif any(
+            d["ENGINE"].startswith(ENGINES) for d in connections.settings.values()
+        ):
+            found.append(_wrong_engine(alias, database["ENGINE"]))
+    return found
+
+
+def _check_ours(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:
+    try:
+        PoolOptions.parse(database["OPTIONS"].get("pool"), alias)
+    except ImproperlyConfigured as error:
+        yield Error(str(error), id="async_ext.E002")
+    if database["CONN_MAX_AGE"] != 0:
+        yield Warning(
+            f"CONN_MAX_AGE of database {alias!r} applies to synchronous code only: on "
+            "the event loop connections are leased from a pool for one statement or "
+            "one transaction.",
+            "Use OPTIONS['pool'] with max_idle and max_lifetime for the event loop; "
+            "CONN_MAX_AGE = 0 silences this.",
+            id="async_ext.W001",
+        )
+
+
+def _wrong_engine(alias: str, engine: str) -> CheckMessage:
+    return Warning(
+        f"Database {alias!r} has the ENGINE {engine!r}, which would block the event "
+        "loop: its awaitables raise SynchronousOnlyOperation.",
+        f"Use the engine of the same name in {ENGINES}, or query this database in "
+        "threads only (sync_to_async).",
+        id="async_ext.W002",
+    )

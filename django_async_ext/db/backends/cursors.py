@@ -1,0 +1,53 @@
+"""Cursors that tell their wrapper when they are closed.
+
+Contract: ``leased(cursor, connection)`` turns a cursor of the driver into one
+that ends the connection's lease with its ``close()``. A cursor that is closed
+where nothing can wait, as by the garbage collector, marks its connection for a
+reset instead.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from django_async_ext.db.backends.pool import Leasable
+
+
+class LeasedCursor:
+    """Mixed into the driver's cursor class; has no state of its own."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        """Close the cursor, and with the last one end the lease."""
+        connection: Leasable = self.connection  # type: ignore[attr-defined]
+        if id(self) not in connection.open_cursors:
+            return super().close()  # type: ignore[misc]
+        try:
+            if connection.may_wait_to_close(self):
+                super().close()  # type: ignore[misc]
+            else:
+                connection.abandon_cursor(self)
+        finally:
+            connection.open_cursors.discard(id(self))
+            if not connection.open_cursors:
+                connection.lessee.release_if_free()
+        return None
+
+    def __del__(self) -> None:
+        if id(self) in self.connection.open_cursors:  # type: ignore[attr-defined]
+            self.close()
+
+
+def leased(cursor: Any, connection: Leasable) -> Any:
+    """Make ``cursor``, just created on ``connection``, part of its lease."""
+    connection.open_cursors.add(id(cursor))
+    cursor.__class__ = _leased_class(connection.cursor_mixin, type(cursor))
+    return cursor
+
+
+@cache
+def _leased_class(mixin: type, cursor_class: type) -> type:
+    name = f"Leased{cursor_class.__name__}"
+    return type(name, (mixin, cursor_class), {"__slots__": ()})

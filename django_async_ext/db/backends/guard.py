@@ -1,0 +1,110 @@
+"""Decides where Django's database wrappers may be used on the event loop.
+
+Contract: Django marks the methods that block with ``async_unsafe``, which asks
+``django.utils.asyncio.get_running_loop``. ``install()`` answers in its place:
+inside the bridge our engines pass and others are refused by name; on the loop
+outside the bridge the refusal says what to write instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import django.utils.asyncio
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+from django_async_ext.bridge import in_bridge
+from django_async_ext.exceptions import describe
+
+_DJANGO_TEXT = (
+    "You cannot call this from an async context - use a thread or sync_to_async."
+)
+
+
+def install() -> None:
+    """Answer Django's ``async_unsafe`` from here; does nothing the second time."""
+    django.utils.asyncio.get_running_loop = _running_loop
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio._get_running_loop()
+    if loop is None or os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+        raise RuntimeError("no running event loop")
+    wrapper = _guarded(sys._getframe(1))
+    if not in_bridge():
+        raise SynchronousOnlyOperation(_outside(wrapper))
+    if isinstance(wrapper, BaseDatabaseWrapper) and not hasattr(wrapper, "make_pool"):
+        raise SynchronousOnlyOperation(_wrong_engine(wrapper))
+    raise RuntimeError("inside the bridge, where waiting is allowed")
+
+
+def _guarded(frame: FrameType) -> Any:
+    arguments = frame.f_locals.get("args")
+    return arguments[0] if arguments else None
+
+
+def _wrong_engine(wrapper: BaseDatabaseWrapper) -> str:
+    engine = wrapper.settings_dict["ENGINE"]
+    return describe(
+        "wrong-engine",
+        f"Database {wrapper.alias!r} was used on the event loop, but its ENGINE "
+        f"{engine!r} would block it.",
+        f"Set DATABASES[{wrapper.alias!r}]['ENGINE'] to the engine of the same name "
+        "in django_async_ext.db.backends, or use this database in a thread "
+        "(sync_to_async).",
+    )
+
+
+def _outside(wrapper: Any) -> str:
+    for frame in _callers(sys._getframe(2)):
+        if lazy := _lazy_access(frame):
+            return lazy
+    if not isinstance(wrapper, BaseDatabaseWrapper):
+        return _DJANGO_TEXT
+    return describe(
+        "query-outside-bridge",
+        _DJANGO_TEXT,
+        f"A synchronous query to database {wrapper.alias!r} would block the event "
+        "loop.",
+        "Use the awaitable method of the same name with an 'a' in front (aget, "
+        "asave, ...), or call the function as `await on_loop(fn)(...)`.",
+    )
+
+
+def _callers(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _lazy_access(frame: FrameType) -> str | None:
+    if frame.f_code.co_name != "__get__":
+        return None
+    instance = frame.f_locals.get("instance")
+    if not isinstance(instance, Model):
+        return None
+    name, model = _attribute(frame.f_locals.get("self")), type(instance).__name__
+    variable = model.lower()
+    return describe(
+        "lazy-relation",
+        _DJANGO_TEXT,
+        f"{model}.{name} is not loaded, and reading it would query the database and "
+        "block the event loop.",
+        f"Load it with the object (select_related({name!r}), or prefetch_related), "
+        f'load it now (await afetch({variable}, "{name}")), or let this coroutine '
+        "wait implicitly (@implicit_waits).",
+    )
+
+
+def _attribute(descriptor: Any) -> str:
+    field = getattr(descriptor, "field", None) or getattr(descriptor, "related", None)
+    if hasattr(descriptor, "related"):
+        return descriptor.related.get_accessor_name()
+    return field.name if field is not None else "the attribute"

@@ -1,0 +1,69 @@
+"""Names who holds a connection, for the error of an exhausted pool.
+
+Nothing is recorded while all goes well: the lines are read from the suspended
+tasks when the error is made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+from django_async_ext.bridge import suspended_frame
+
+_MOST = 5
+_FOREIGN = (f"{os.sep}site-packages{os.sep}", f"{os.sep}django_async_ext{os.sep}")
+
+
+def describe_holders(connections: Iterable[Any]) -> str:
+    """Say which tasks hold ``connections``, since when and at which line."""
+    held = sorted(connections, key=lambda connection: connection.since)
+    words = [_describe(connection) for connection in held[:_MOST]]
+    if len(held) > _MOST:
+        words.append(f"{len(held) - _MOST} more")
+    return "; ".join(words) or "connections that are being opened"
+
+
+def _describe(connection: Any) -> str:
+    if connection.task is None:
+        return "the pool itself, which resets one"
+    seconds = monotonic() - connection.since
+    return (
+        f"task {connection.task.get_name()!r} for {seconds:.1f} s "
+        f"at {task_line(connection.task)}"
+    )
+
+
+def task_line(task: Any) -> str:
+    """Return the innermost line of the user's code at which ``task`` waits."""
+    frames = list(_frames(task.get_coro()))
+    for frame in reversed(frames):
+        if not any(part in frame.f_code.co_filename for part in _FOREIGN):
+            return _line(frame)
+    return _line(frames[-1]) if frames else "an unknown line"
+
+
+def _frames(awaited: Any) -> Iterator[FrameType]:
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
+        if frame is not None:
+            yield frame
+            if inner := suspended_frame(frame):
+                yield from reversed(list(_callers(inner)))
+        awaited = getattr(awaited, "cr_await", None) or getattr(
+            awaited, "ag_await", None
+        )
+
+
+def _callers(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _line(frame: FrameType) -> str:
+    code = frame.f_code
+    return f"{code.co_filename}:{frame.f_lineno} in {code.co_name}"

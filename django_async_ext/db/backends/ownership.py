@@ -1,0 +1,152 @@
+"""Gives every task its own database wrappers, and every thread outside a loop.
+
+Contract: takes the place of the storage behind ``django.db.connections``. Django
+keeps its wrappers in a context variable there, which child tasks inherit, so
+that two children would write to one wrapper's savepoint stack. Here a child
+gets a wrapper of its own, and ``check()`` refuses one that touches a database
+on which the task it came from is in a transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from asyncio import _get_running_loop, current_task
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from django.db import connections
+
+from django_async_ext.exceptions import ConnectionOwnershipError, describe
+
+
+class TaskConnections:
+    """One namespace a task; outside an event loop one a thread.
+
+    Follows Django: asgiref.local.Local as ``BaseConnectionHandler`` uses it.
+    """
+
+    __slots__ = ("_tasks", "_threads")
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "_tasks", {})
+        object.__setattr__(self, "_threads", threading.local())
+
+    def __getattr__(self, alias: str) -> Any:
+        try:
+            return self._own()[alias]
+        except KeyError:
+            raise AttributeError(alias) from None
+
+    def __setattr__(self, alias: str, wrapper: Any) -> None:
+        self._own()[alias] = wrapper
+
+    def __delattr__(self, alias: str) -> None:
+        try:
+            del self._own()[alias]
+        except KeyError:
+            raise AttributeError(alias) from None
+
+    def _own(self) -> dict[str, Any]:
+        loop = _get_running_loop()
+        task = current_task(loop) if loop is not None else None
+        if task is None:
+            return self._threads.__dict__
+        own = self._tasks.get(task)
+        if own is None:
+            own = self._tasks[task] = {}
+            task.add_done_callback(self._release)
+        return own
+
+    def _release(self, task: asyncio.Task[Any]) -> None:
+        for wrapper in self._tasks.pop(task, {}).values():
+            if isinstance(wrapper, TaskOwned):
+                wrapper.release_with_task()
+
+    def forget_closed_loops(self) -> None:
+        """Drop the wrappers of tasks whose loop was closed before they ended."""
+        for task in [task for task in self._tasks if task.get_loop().is_closed()]:
+            self._release(task)
+
+
+class TaskOwned:
+    """A wrapper that must hear of the end of its task."""
+
+    def release_with_task(self) -> None:
+        """Return or close what it holds, without waiting."""
+        raise NotImplementedError
+
+
+class Ancestor(NamedTuple):
+    """The wrapper that the code in this context had, and its transaction then."""
+
+    wrapper: Any
+    transaction: object | None
+
+    def is_in_transaction(self) -> bool:
+        """Tell whether that very transaction is still open."""
+        transaction = self.transaction
+        return transaction is not None and self.wrapper.transaction is transaction
+
+
+_ancestors: ContextVar[Mapping[str, Ancestor]] = ContextVar("ancestors", default={})
+
+
+def ancestor(alias: str) -> Ancestor | None:
+    """Return the wrapper last announced in this context for ``alias``."""
+    return _ancestors.get().get(alias)
+
+
+def announce(wrapper: Any) -> None:
+    """Let child tasks started from now on know ``wrapper`` and its transaction."""
+    latest = Ancestor(wrapper, wrapper.transaction)
+    _ancestors.set({**_ancestors.get(), wrapper.alias: latest})
+
+
+def check(wrapper: Any) -> None:
+    """Refuse a task that touches the database of its parent's transaction.
+
+    Raises ``ConnectionOwnershipError``.
+    """
+    parent = ancestor(wrapper.alias)
+    if parent is None or parent.wrapper is wrapper or not parent.is_in_transaction():
+        return
+    task, owner = current_task(), parent.wrapper.owner
+    raise ConnectionOwnershipError(
+        describe(
+            "connection-ownership",
+            f"Task {task.get_name() if task else None!r} queried database "
+            f"{wrapper.alias!r}, on which the task that started it, "
+            f"{owner.get_name() if owner else None!r}, is in a transaction. The query "
+            "would run outside that transaction, on another connection.",
+            "Run it in the same task, or pass the queries to gather_queries(); work "
+            "that is not part of the transaction starts after it (aon_commit).",
+        )
+    )
+
+
+def install() -> None:
+    """Put ``TaskConnections`` behind ``django.db.connections``, once."""
+    before = connections._connections
+    if isinstance(before, TaskConnections):
+        return
+    connections._connections = TaskConnections()
+    for alias in connections.settings:
+        if hasattr(before, alias):
+            setattr(connections._connections, alias, getattr(before, alias))
+
+
+_before_fork: list[object] = []
+
+
+def _after_fork() -> None:
+    if isinstance(connections._connections, TaskConnections):
+        # Kept, never finalised: the sockets belong to the parent process.
+        _before_fork.append(connections._connections._tasks)
+        object.__setattr__(connections._connections, "_tasks", {})
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

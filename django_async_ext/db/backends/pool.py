@@ -1,0 +1,355 @@
+"""A bounded pool of database connections for one event loop.
+
+Contract: ``take()`` gives an idle connection, or None once room for a new one
+is reserved (the taker opens it and calls ``add()``, or ``forget()`` when that
+failed); ``put()`` returns a connection at any time without waiting. Waiting
+tasks are served first come, first served.
+
+Knows no driver: a connection is anything ``Leasable``. Opening happens in the
+task that needs the connection, so that the server's own refusal reaches it at
+once; that, and taking without a wait when one is idle, is why this is not
+``psycopg_pool``, whose option names it follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import random
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.utils import OperationalError
+
+from django_async_ext.bridge import await_
+from django_async_ext.db.backends.holders import describe_holders
+from django_async_ext.exceptions import describe
+
+
+class Leasable:
+    """What the pool and the wrapper need of a database connection."""
+
+    #: The Django wrapper that has it now, and the task and time of the lease.
+    lessee: Any = None
+    task: asyncio.Task[Any] | None = None
+    since = 0.0
+    #: SQL that the pool must run before anybody else may have it.
+    reset_sql: str | None = None
+    expires_at = 0.0
+    idle_since = 0.0
+    #: What the cursors made through the wrapper are mixed with.
+    cursor_mixin: type
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: ids of the open cursors that were made through the wrapper
+        self.open_cursors: set[int] = set()
+
+    def is_clean(self) -> bool:
+        """Tell whether it is open, idle and in no transaction."""
+        raise NotImplementedError
+
+    def is_alive(self) -> bool:
+        """Tell, without a round trip, whether the server still holds it."""
+        raise NotImplementedError
+
+    def terminate(self) -> None:
+        """Close it now, without waiting; the server rolls back."""
+        raise NotImplementedError
+
+    def may_wait_to_close(self, cursor: Any) -> bool:
+        """Tell whether ``cursor`` may be closed the ordinary way here and now."""
+        return True
+
+    def abandon_cursor(self, cursor: Any) -> None:
+        """Forget ``cursor`` without waiting; the pool closes it later."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """``OPTIONS["pool"]``: psycopg_pool's names; times are in seconds."""
+
+    min_size: int = 0
+    max_size: int = 10
+    timeout: float = 30.0
+    max_waiting: int = 0
+    max_lifetime: float = 60 * 60.0
+    max_idle: float = 10 * 60.0
+    check: Callable[[Any], object] | None = None
+    reset: Callable[[Any], object] | None = None
+
+    #: Options of psycopg_pool that concern its threads or Django sets itself.
+    SYNC_ONLY = frozenset(
+        {"name", "num_workers", "open", "reconnect_failed", "reconnect_timeout"}
+    )
+
+    @classmethod
+    def parse(cls, configured: Any, alias: str) -> PoolOptions:
+        """Read the option as given; raise ``ImproperlyConfigured`` if it is bad."""
+        given = {} if configured in (None, True, False) else dict(configured)
+        given = {name: v for name, v in given.items() if name not in cls.SYNC_ONLY}
+        if unknown := given.keys() - cls.__dataclass_fields__.keys():
+            raise _bad_pool(alias, f"no option named {', '.join(sorted(unknown))}")
+        if given.get("max_size") is None:
+            given.pop("max_size", None)
+            if given.get("min_size"):
+                given["max_size"] = given["min_size"]
+        options = cls(**given)
+        if options.max_size < 1 or not 0 <= options.min_size <= options.max_size:
+            raise _bad_pool(
+                alias,
+                f"min_size={options.min_size} and max_size={options.max_size}, "
+                "but at least one connection must fit and 0 <= min_size <= max_size",
+            )
+        return options
+
+
+def _bad_pool(alias: str, why: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(
+        describe(
+            "pool-options",
+            f"DATABASES[{alias!r}]['OPTIONS']['pool'] has {why}.",
+            f"Its options are {', '.join(PoolOptions.__dataclass_fields__)}.",
+        )
+    )
+
+
+class Pool:
+    """The connections of one database for one event loop.
+
+    ``reset`` is a coroutine function that makes a used connection like new;
+    ``open`` one that opens a connection and returns it.
+    """
+
+    def __init__(
+        self,
+        alias: str,
+        options: PoolOptions,
+        *,
+        open: Callable[[], Coroutine[Any, Any, Leasable]],
+        reset: Callable[[Leasable], Coroutine[Any, Any, object]],
+    ) -> None:
+        self.alias = alias
+        self.database: str | None = None
+        self.options = options
+        self.loop = asyncio.get_running_loop()
+        self.closed = False
+        self._open = open
+        self._reset = reset
+        self._size = 0
+        self._idle: deque[Leasable] = deque()
+        self._lent: set[Leasable] = set()
+        self._waiting: deque[asyncio.Future[Leasable | None]] = deque()
+        self._chores: set[asyncio.Task[None]] = set()
+        self._shrinker: asyncio.TimerHandle | None = None
+
+    # Taking
+
+    def take(self) -> Leasable | None:
+        """Take an idle connection, or None: open one and ``add()`` it.
+
+        Inside the bridge; waits when all are in use. Raises Django's
+        ``OperationalError`` naming the holders after ``timeout`` seconds, or
+        when ``max_waiting`` tasks wait already.
+        """
+        if self.closed:
+            raise self._closed_error()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.expires_at > monotonic() and connection.is_alive():
+                self._lent.add(connection)
+                return connection
+            self.drop(connection)
+        if self._size < self.options.max_size:
+            self._size += 1
+            return None
+        return self._wait_for_one()
+
+    def add(self, connection: Leasable) -> None:
+        """Count a connection opened by the taker; it is in use."""
+        lifetime = self.options.max_lifetime
+        # Spread, so that connections opened together do not expire together.
+        connection.expires_at = monotonic() + lifetime * random.uniform(0.95, 1.0)
+        self._lent.add(connection)
+        if self._size < self.options.min_size:
+            self._start(self._fill())
+
+    def forget(self) -> None:
+        """Give back the room of a connection that could not be opened."""
+        self._size -= 1
+        self._offer_room()
+
+    def _wait_for_one(self) -> Leasable | None:
+        limit = self.options.max_waiting
+        if limit and len(self._waiting) >= limit:
+            raise self._exhausted(f"{limit} tasks wait for one already (max_waiting)")
+        waiter: asyncio.Future[Leasable | None] = self.loop.create_future()
+        self._waiting.append(waiter)
+        timer = self.loop.call_later(self.options.timeout, self._give_up, waiter)
+        try:
+            return await_(waiter)
+        except BaseException:
+            self._take_back(waiter)
+            raise
+        finally:
+            timer.cancel()
+
+    def _give_up(self, waiter: asyncio.Future[Any]) -> None:
+        if not waiter.done():
+            timeout = self.options.timeout
+            waiter.set_exception(self._exhausted(f"none came free in {timeout:g} s"))
+
+    def _take_back(self, waiter: asyncio.Future[Leasable | None]) -> None:
+        # Cancelled in the same moment in which it was served.
+        if not waiter.done():
+            waiter.cancel()
+        elif not waiter.cancelled() and waiter.exception() is None:
+            connection = waiter.result()
+            self.forget() if connection is None else self.put(connection)
+
+    # Returning
+
+    def put(self, connection: Leasable) -> None:
+        """Return a connection; never waits.
+
+        An unclean or expired one is closed, a marked one is reset first.
+        """
+        connection.lessee = connection.task = None
+        connection.open_cursors.clear()
+        fit = connection.is_clean() and connection.expires_at > monotonic()
+        if self.closed or not fit:
+            self.drop(connection)
+        elif connection.reset_sql or self.options.reset:
+            self._start(self._reset_and_put(connection))
+        else:
+            self._lent.discard(connection)
+            self._hand_on(connection)
+
+    def drop(self, connection: Leasable) -> None:
+        """Close a connection of this pool and make room for another."""
+        self._lent.discard(connection)
+        connection.lessee = connection.task = None
+        connection.terminate()
+        self.forget()
+
+    def _hand_on(self, connection: Leasable) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                self._lent.add(connection)
+                waiter.set_result(connection)
+                return
+        connection.idle_since = monotonic()
+        self._idle.append(connection)
+        if self._shrinker is None:
+            self._shrinker = self.loop.call_later(self.options.max_idle, self._shrink)
+
+    def _offer_room(self) -> None:
+        while self._waiting and self._size < self.options.max_size:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                self._size += 1
+                waiter.set_result(None)
+
+    # Upkeep
+
+    def close(self) -> None:
+        """Close every idle connection; those in use close when they come back."""
+        self.closed = True
+        if self._shrinker is not None:
+            self._shrinker.cancel()
+        for waiter in self._waiting:
+            if not waiter.done() and not self.loop.is_closed():
+                waiter.set_exception(self._closed_error())
+        self._waiting.clear()
+        while self._idle:
+            self.drop(self._idle.pop())
+
+    def close_all(self) -> None:
+        """Close those in use too: the event loop that uses them has ended."""
+        self.close()
+        for connection in list(self._lent):
+            self.drop(connection)
+
+    def stats(self) -> dict[str, int]:
+        """Return counts: size, idle, in_use, waiting, max_size."""
+        return {
+            "size": self._size,
+            "idle": len(self._idle),
+            "in_use": self._size - len(self._idle),
+            "waiting": sum(not waiter.done() for waiter in self._waiting),
+            "max_size": self.options.max_size,
+        }
+
+    def _shrink(self) -> None:
+        self._shrinker = None
+        oldest = monotonic() - self.options.max_idle
+        while self._idle and self._idle[0].idle_since <= oldest:
+            if self._size <= self.options.min_size:
+                break
+            self.drop(self._idle.popleft())
+        if self._idle:
+            wait = max(self._idle[0].idle_since - oldest, 1.0)
+            self._shrinker = self.loop.call_later(wait, self._shrink)
+
+    def _start(self, chore: Coroutine[Any, Any, None]) -> None:
+        if self.loop.is_closed():
+            chore.close()
+            return
+        # In a context of its own: it must not inherit the caller's transaction.
+        task = self.loop.create_task(chore, context=contextvars.Context())
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    async def _fill(self) -> None:
+        while not self.closed and self._size < self.options.min_size:
+            self._size += 1
+            try:
+                connection = await self._open()
+            except BaseException:
+                self.forget()
+                raise
+            self.add(connection)
+            self.put(connection)
+
+    async def _reset_and_put(self, connection: Leasable) -> None:
+        try:
+            await self._reset(connection)
+        except BaseException:
+            self.drop(connection)
+            raise
+        connection.reset_sql = None
+        self._lent.discard(connection)
+        if self.closed or not connection.is_clean():
+            self.drop(connection)
+        else:
+            self._hand_on(connection)
+
+    # Errors
+
+    def _exhausted(self, why: str) -> OperationalError:
+        return OperationalError(
+            describe(
+                "pool-timeout",
+                f"No connection to database {self.alias!r}: all "
+                f"{self.options.max_size} are in use and {why}.",
+                f"They are held by {describe_holders(self._lent)}.",
+                "Make the holders finish sooner, lower the concurrency, or raise "
+                "OPTIONS['pool']['max_size'].",
+            )
+        )
+
+    def _closed_error(self) -> OperationalError:
+        return OperationalError(
+            describe(
+                "pool-closed",
+                f"The connection pool of database {self.alias!r} is closed, because "
+                "its event loop is shutting down.",
+                "Await the tasks that still use the database before the loop ends.",
+            )
+        )

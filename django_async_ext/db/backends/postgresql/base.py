@@ -1,0 +1,66 @@
+"""Django's PostgreSQL engine on the event loop.
+
+Contract: ``ENGINE = "django_async_ext.db.backends.postgresql"``. All SQL,
+schema and introspection code is Django's; only the connection differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.postgresql import base as django_postgresql
+
+from django_async_ext.db.backends.base import LoopDatabaseWrapper
+from django_async_ext.db.backends.rendezvous import Rendezvous
+from django_async_ext.exceptions import describe
+
+try:
+    from django_async_ext.db.backends.postgresql import driver
+except ImportError as error:
+    raise ImproperlyConfigured(
+        describe(
+            "missing-extra",
+            "django_async_ext.db.backends.postgresql needs psycopg 3, which cannot "
+            f"be imported: {error}.",
+            "Install it with: pip install 'django-async-ext[postgresql]'.",
+        )
+    ) from error
+
+
+class DatabaseWrapper(LoopDatabaseWrapper, django_postgresql.DatabaseWrapper):
+    """Follows Django: django.db.backends.postgresql.base.DatabaseWrapper."""
+
+    Database = driver
+    reset_session_sql = "DISCARD ALL"
+
+    @property
+    def pool(self) -> Any:
+        """Django's pool of psycopg_pool, for synchronous use only."""
+        return None if self._is_leasing() or self._lease else super().pool
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """As in Django, without the option that is ours."""
+        params = super().get_connection_params()
+        params.pop("lease", None)
+        return params
+
+    def _reuse(self, connection: Any) -> None:
+        super()._reuse(connection)
+        default = django_postgresql.IsolationLevel.READ_COMMITTED
+        self.isolation_level = connection.isolation_level or default
+
+    @contextmanager
+    def pipeline(self) -> Iterator[None]:
+        """Put the connection into libpq's pipeline mode for the block."""
+        self.begin_hold()
+        try:
+            with self.connection.pipeline():
+                self.rendezvous = Rendezvous(self.connection.flush_pipeline)
+                self.connection.rendezvous = self.rendezvous
+                yield
+        finally:
+            self.rendezvous = self.connection.rendezvous = None
+            self.end_hold(reset=False)

@@ -1,0 +1,269 @@
+"""psycopg's synchronous connection, waiting on the event loop in the bridge.
+
+Contract: has all that Django takes from the ``psycopg`` module, but
+``connect()`` makes a ``Connection`` of ours. psycopg's generators say what they
+wait for; ``Connection.wait()`` decides how. Outside the bridge it is psycopg's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import select
+import threading
+from time import monotonic
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, errors, generators, waiting
+from psycopg.adapt import AdaptersMap
+from psycopg.pq import ConnStatus, TransactionStatus
+
+from django_async_ext import conf
+from django_async_ext.bridge import await_, in_bridge
+from django_async_ext.db.backends.cursors import LeasedCursor
+from django_async_ext.db.backends.pool import Leasable
+from django_async_ext.db.backends.rendezvous import Rendezvous
+from django_async_ext.exceptions import ConnectionOwnershipError, describe
+from django_async_ext.sockets import wait_ready
+
+logger = logging.getLogger("django_async_ext.db")
+
+ACTIVE, IDLE = TransactionStatus.ACTIVE, TransactionStatus.IDLE
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(psycopg, name)
+
+
+def connect(*args: Any, **kwargs: Any) -> Connection:
+    """Open a connection; follows psycopg.connect()."""
+    return Connection.connect(*args, **kwargs)
+
+
+class PipelinedCursor(LeasedCursor):
+    """A cursor that lets jobs of one gather_queries() share a round trip."""
+
+    __slots__ = ()
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """Queue the statement and return when its answer is there."""
+        rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
+        super().execute(*args, **kwargs)  # type: ignore[misc]
+        if rendezvous is not None:
+            rendezvous.exchange(self)
+        return self
+
+    def executemany(self, *args: Any, **kwargs: Any) -> None:
+        """Execute many; outside of any pipeline, which would hide the counts."""
+        rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
+        if rendezvous is not None:
+            rendezvous.wait_alone()
+        super().executemany(*args, **kwargs)  # type: ignore[misc]
+
+
+class Connection(Leasable, psycopg.Connection[Any]):
+    """A psycopg connection that belongs to one task at a time."""
+
+    cursor_mixin = PipelinedCursor
+    rendezvous: Rendezvous | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lock = _Lock(self)  # type: ignore[assignment]
+        # Tells psycopg that a pool owns it: no warning if the loop dies first.
+        self._pool = None
+
+    @classmethod
+    def connect(  # type: ignore[override]
+        cls,
+        conninfo: str = "",
+        *,
+        autocommit: bool = False,
+        prepare_threshold: int | None = 5,
+        context: Any = None,
+        row_factory: Any = None,
+        cursor_factory: Any = None,
+        **kwargs: Any,
+    ) -> Connection:
+        """Follows psycopg: Connection.connect(), with AsyncConnection's waits."""
+        if not in_bridge():
+            connect = super().connect
+            return connect(
+                conninfo,
+                autocommit=autocommit,
+                prepare_threshold=prepare_threshold,
+                context=context,
+                row_factory=row_factory,
+                cursor_factory=cursor_factory,
+                **kwargs,
+            )
+        twin = await_(AsyncConnection.connect(conninfo, **kwargs))
+        twin._pool = None
+        self = cls(twin.pgconn)
+        self.twin = twin
+        self._autocommit = autocommit
+        self.prepare_threshold = prepare_threshold
+        self.row_factory = row_factory or self.row_factory
+        self.cursor_factory = cursor_factory or self.cursor_factory
+        if context is not None:
+            self._adapters = AdaptersMap(context.adapters)
+        return self
+
+    def wait(
+        self, gen: Any, interval: float = 0.1, timeout: float | None = None
+    ) -> Any:
+        """Run a generator of psycopg to its end, waiting where it says.
+
+        Cancelled while the server works, ask it to cancel the statement and read
+        its answer before the cancellation goes on, as AsyncConnection does.
+        """
+        if not in_bridge():
+            return super().wait(gen, interval, timeout)
+        try:
+            return _wait(gen, self.pgconn.socket, timeout, self.rendezvous is not None)
+        except errors.Error:
+            raise
+        except BaseException as interruption:
+            if self.pgconn.transaction_status == ACTIVE:
+                self._stop_statement(gen, interruption)
+            raise
+
+    def _stop_statement(self, gen: Any, interruption: BaseException) -> None:
+        timeout = conf.get("CANCEL_TIMEOUT")
+        try:
+            await_(self._cancel(timeout))
+            _wait(gen, self.pgconn.socket, timeout)
+        except errors.QueryCanceled:
+            pass
+        except BaseException as error:
+            logger.warning("statement not stopped (%r): closing connection", error)
+            self.pgconn.finish()
+            if not isinstance(error, Exception):
+                raise
+
+    async def _cancel(self, timeout: float) -> None:
+        twin = getattr(self, "twin", None)
+        if twin is not None:
+            await twin.cancel_safe(timeout=timeout)
+        else:
+            await asyncio.to_thread(self.cancel_safe, timeout=timeout)
+
+    def flush_pipeline(self, queue: list[Any]) -> dict[Any, Exception]:
+        """Send the queued statements, read the answers; return errors by cursor."""
+        rendezvous, self.rendezvous = self.rendezvous, None
+        first: Exception | None = None
+        try:
+            self.wait(generators.send(self.pgconn))
+            # After an error, once more for the answers that it left unread.
+            while self._pipeline is not None:
+                try:
+                    self._pipeline.sync()
+                    break
+                except errors.Error as error:
+                    first = first or error
+                    if self.closed:
+                        break
+        finally:
+            self.rendezvous = rendezvous
+        failed = [cursor for cursor in queue if cursor.pgresult is None]
+        aborted = "not run: an earlier statement of the same gather_queries() failed"
+        found: dict[Any, Exception] = {
+            c: errors.PipelineAborted(aborted) for c in failed
+        }
+        if failed and first is not None:
+            found[failed[0]] = first
+        return found
+
+    # Leasable
+
+    def is_clean(self) -> bool:
+        """Tell whether it is open, idle and in autocommit mode."""
+        return self.pgconn.transaction_status == IDLE and self._autocommit
+
+    def is_alive(self) -> bool:
+        """Look, without a round trip, for the server's good-bye on the socket."""
+        try:
+            while _is_readable(self.pgconn.socket):
+                self.pgconn.consume_input()
+        except errors.Error:
+            self.pgconn.finish()
+        return self.pgconn.status == ConnStatus.OK
+
+    def terminate(self) -> None:
+        """Close the socket; the server rolls back."""
+        self.pgconn.finish()
+
+    def may_wait_to_close(self, cursor: Any) -> bool:
+        """Closing a cursor of the server is a statement, others only forget."""
+        if not isinstance(cursor, psycopg.ServerCursor) or cursor.closed:
+            return True
+        if asyncio._get_running_loop() is None:
+            return True
+        owns = self.task is asyncio.current_task()
+        return in_bridge() and owns and not self.lock.locked()
+
+    def abandon_cursor(self, cursor: Any) -> None:
+        """Leave it to the pool to close the cursor on the server."""
+        cursor._closed = True
+        self.reset_sql = self.reset_sql or "CLOSE ALL"
+
+
+class _Lock:
+    """Takes the place of the connection's ``threading.Lock``.
+
+    Between threads it blocks; on the loop it refuses instead, for there the
+    holder could not go on while this thread is blocked.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._lock = threading.Lock()
+        self.locked = self._lock.locked
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=not in_bridge()):
+            raise ConnectionOwnershipError(
+                describe(
+                    "connection-in-use",
+                    "A database connection was used while another task, or another "
+                    "thread, waits for a result on it.",
+                    "Use Django's connections[alias] in each task, and do not pass "
+                    "cursors or connections to another one.",
+                )
+            )
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._lock.release()
+
+
+def _wait(gen: Any, fd: int, timeout: float | None, queueing: bool = False) -> Any:
+    deadline = None if timeout is None else monotonic() + timeout
+    try:
+        wanted = next(gen)
+        while True:
+            while queueing and wanted == waiting.WAIT_RW:
+                # libpq keeps what the socket does not take; nothing is read yet.
+                wanted = gen.send(waiting.READY_W)
+            left = None if deadline is None else max(deadline - monotonic(), 0.001)
+            readable, writable = wait_ready(fd, wanted & 1, wanted & 2, left)
+            wanted = gen.send(_READY[readable, writable])
+            if deadline is not None and monotonic() >= deadline:
+                raise errors._WaitTimeout("wait timeout expired")
+    except StopIteration as stop:
+        return stop.value
+
+
+_READY = {
+    (False, False): waiting.READY_NONE,
+    (True, False): waiting.READY_R,
+    (False, True): waiting.READY_W,
+    (True, True): waiting.READY_RW,
+}
+
+
+def _is_readable(fd: int) -> bool:
+    if not hasattr(select, "poll"):
+        return bool(select.select([fd], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,0 +1,145 @@
+"""Runs several jobs on one connection, in one task, sharing round trips.
+
+Contract: each job is a coroutine that is stepped by hand. A statement of a job
+is queued on the connection and the job stops at the rendezvous; when all jobs
+have stopped there, the first to go on sends the queue and reads all answers.
+So N statements cost one round trip. What cannot be pipelined (a savepoint, a
+server-side cursor) waits until it has the connection for itself.
+
+Follows no Django code: the jobs do, unchanged, between their stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+from django_async_ext.bridge import AsIs, await_, run
+
+
+class Stop:
+    """What a job waits for when it stops until the others have stopped too."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield self
+
+
+QUEUED = Stop()
+ALONE = Stop()
+
+
+class Rendezvous:
+    """The meeting of the jobs on one connection.
+
+    ``flush`` sends what was queued by the given cursors, reads all answers, and
+    returns the errors by cursor.
+    """
+
+    def __init__(self, flush: Callable[[list[Any]], dict[Any, Exception]]) -> None:
+        self._flush = flush
+        self._queue: list[Any] = []
+        self._errors: dict[Any, Exception] = {}
+
+    def exchange(self, cursor: Any) -> None:
+        """Stop after queueing the statement of ``cursor``; return when answered."""
+        self._queue.append(cursor)
+        await_(QUEUED)
+        if cursor in self._queue:
+            queue, self._queue = self._queue, []
+            self._errors.update(self._flush(queue))
+        if error := self._errors.pop(cursor, None):
+            raise error
+
+    @staticmethod
+    def wait_alone() -> None:
+        """Stop until every job that can be pipelined has ended."""
+        await_(ALONE)
+
+
+class _Job:
+    """A job, where it stands, and its result."""
+
+    def __init__(self, function: Callable[[], Awaitable[Any]]) -> None:
+        self.coroutine: Coroutine[Any, Any, Any] = function()  # type: ignore[assignment]
+        self.resume: Callable[[], Any] = partial(self.coroutine.send, None)
+        self.alone = False
+        self.ended = False
+        self.result: Any = None
+
+    async def advance(self) -> None:
+        """Run until the job has ended or stops at the rendezvous."""
+        while True:
+            try:
+                yielded = self.resume()
+            except StopIteration as stop:
+                self.ended, self.result = True, stop.value
+                return
+            except BaseException:
+                self.ended = True
+                raise
+            if isinstance(yielded, Stop):
+                self.alone = yielded is ALONE
+                self.resume = partial(self.coroutine.send, None)
+                return
+            await self._wait(yielded)
+
+    async def _wait(self, yielded: Any) -> None:
+        try:
+            value = await AsIs(yielded)
+        except BaseException as error:
+            self.resume = partial(self.coroutine.throw, error)
+        else:
+            self.resume = partial(self.coroutine.send, value)
+
+    async def cancel(self) -> None:
+        """End the job as a cancelled task would end."""
+        self.resume = partial(self.coroutine.throw, asyncio.CancelledError())
+        while not self.ended:
+            try:
+                await self.advance()
+            except BaseException:
+                return
+
+
+async def run_together(
+    wrapper: Any, functions: Sequence[Callable[[], Awaitable[Any]]], tolerant: bool
+) -> list[Any]:
+    """Run the jobs on the connection of ``wrapper``; return their results.
+
+    The first failure cancels the rest and is raised; when ``tolerant`` it is
+    among the results.
+    """
+    jobs = [_Job(function) for function in functions]
+    try:
+        meeting: AbstractContextManager[None] = wrapper.pipeline()
+        await run(meeting.__enter__)
+        try:
+            await _in_rounds(jobs, tolerant)
+        finally:
+            await run(meeting.__exit__, None, None, None)
+        for job in jobs:
+            while not job.ended:
+                await _advance(job, tolerant)
+    finally:
+        for job in jobs:
+            if not job.ended:
+                await job.cancel()
+    return [job.result for job in jobs]
+
+
+async def _in_rounds(jobs: Sequence[_Job], tolerant: bool) -> None:
+    while active := [job for job in jobs if not (job.ended or job.alone)]:
+        for job in active:
+            await _advance(job, tolerant)
+
+
+async def _advance(job: _Job, tolerant: bool) -> None:
+    try:
+        await job.advance()
+    except Exception as error:
+        if not tolerant:
+            raise
+        job.result = error

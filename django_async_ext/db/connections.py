@@ -1,0 +1,42 @@
+"""The public side of leases: hold a connection, look at the pool.
+
+Contract: everything here acts on the running task and event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from django_async_ext.bridge import run
+from django_async_ext.db.backends.registry import existing_pool
+
+
+@asynccontextmanager
+async def hold_connection(using: str | None = None) -> AsyncIterator[Any]:
+    """Keep one connection of database ``using`` for the block, in this task.
+
+    For what lives in a session of the server: advisory locks, temporary tables,
+    ``SET``, ``LISTEN``. Gives Django's connection wrapper. The session is reset
+    afterwards, before anybody else gets the connection.
+    """
+    wrapper = connections[using or DEFAULT_DB_ALIAS]
+    await run(wrapper.begin_hold)
+    try:
+        yield wrapper
+    finally:
+        wrapper.end_hold()
+
+
+def pool_stats(using: str | None = None) -> dict[str, int]:
+    """Return the counts of the running loop's pool for database ``using``.
+
+    Keys: ``size``, ``idle``, ``in_use``, ``waiting``, ``max_size``; all zero
+    before the first query. Raises ``RuntimeError`` without a running loop.
+    """
+    pool = existing_pool(using or DEFAULT_DB_ALIAS)
+    names = ("size", "idle", "in_use", "waiting", "max_size")
+    return pool.stats() if pool is not None else dict.fromkeys(names, 0)

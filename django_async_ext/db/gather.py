@@ -1,0 +1,165 @@
+"""Several queries at once: ``await gather_queries(...)``.
+
+Contract: results come in the order of the arguments. Outside a transaction each
+query runs in a task of its own, on a connection of its own; inside one all run
+on the transaction's connection, in one task, and share round trips where the
+database can pipeline. When one fails the rest are cancelled, and have ended,
+before its exception is raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import QuerySet
+from django.db.models.query import RawQuerySet
+
+from django_async_ext import conf
+from django_async_ext.bridge import run
+from django_async_ext.db.backends.rendezvous import run_together
+
+Job = Callable[[], Awaitable[Any]]
+
+
+async def gather_queries(
+    *queries: Any,
+    limit: int | None = None,
+    return_exceptions: bool = False,
+    pipeline: bool = False,
+) -> list[Any]:
+    """Run ``queries`` concurrently; return their results in order.
+
+    A query is a queryset (its result is the list of its rows, and its cache is
+    filled), an awaitable, or a callable without arguments, synchronous or not.
+
+    ``limit`` is how many may run at once, by default one less than the pool
+    holds. ``return_exceptions`` puts exceptions among the results, as
+    asyncio.gather() does; otherwise the first failure is raised. ``pipeline``
+    sends all over one connection in few round trips, for many small reads;
+    inside a transaction that is always so.
+
+    Raises ``TypeError`` for anything else, before any query has started.
+    """
+    try:
+        _validate(queries, limit)
+        unique = list({id(query): query for query in queries}.values())
+        results = await _run(unique, limit, return_exceptions, pipeline)
+    finally:
+        _close_unstarted(queries)
+    by_query = {id(query): result for query, result in zip(unique, results)}
+    return [by_query[id(query)] for query in queries]
+
+
+async def _run(
+    queries: Sequence[Any], limit: int | None, return_exceptions: bool, pipeline: bool
+) -> list[Any]:
+    jobs = [partial(_result, query) for query in queries]
+    wrapper = _in_transaction() or (connections[DEFAULT_DB_ALIAS] if pipeline else None)
+    if wrapper is not None:
+        return await run_together(wrapper, jobs, return_exceptions)
+    return await _parallel(jobs, limit or _default_limit(queries), return_exceptions)
+
+
+async def _result(query: Any) -> Any:
+    if isinstance(query, (QuerySet, RawQuerySet)):
+        return await run(list, query)
+    if inspect.isawaitable(query):
+        return await query
+    if inspect.iscoroutinefunction(query):
+        return await query()
+    return await run(query)
+
+
+def _in_transaction() -> Any:
+    for wrapper in connections.all(initialized_only=True):
+        if wrapper.in_atomic_block:
+            return wrapper
+    return None
+
+
+def _default_limit(queries: Iterable[Any]) -> int:
+    configured = conf.get("GATHER_LIMIT")
+    if configured is not None:
+        return int(configured)
+    aliases = {query.db for query in queries if isinstance(query, QuerySet)}
+    wrappers = [connections[alias] for alias in aliases or {DEFAULT_DB_ALIAS}]
+    sizes = [getattr(wrapper, "pool_size", 1) for wrapper in wrappers]
+    return max(min(sizes) - 1, 1)
+
+
+async def _parallel(jobs: Sequence[Job], limit: int, tolerant: bool) -> list[Any]:
+    results: list[Any] = [None] * len(jobs)
+    failures: list[Exception] = []
+    queue = iter(enumerate(jobs))
+
+    async def work() -> None:
+        for index, job in queue:
+            try:
+                results[index] = await job()
+            except Exception as error:
+                results[index] = error
+                if not tolerant:
+                    failures.append(error)
+                    raise
+
+    workers = [asyncio.create_task(work()) for _ in range(min(limit, len(jobs)))]
+    try:
+        if workers:
+            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        await _end(workers)
+    if failures:
+        raise failures[0]
+    return results
+
+
+async def _end(workers: Sequence[asyncio.Task[None]]) -> None:
+    # Until all have ended, and their connections are back, whatever happens.
+    cancelled = None
+    for worker in workers:
+        worker.cancel()
+    while pending := [worker for worker in workers if not worker.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for worker in workers:
+        with suppress(BaseException):
+            worker.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+def _validate(queries: Sequence[Any], limit: int | None) -> None:
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise ValueError(
+            f"gather_queries() takes a limit of at least 1, not {limit!r}. Leave it "
+            "out to use one less than the connection pool holds."
+        )
+    for index, query in enumerate(queries):
+        if isinstance(query, (QuerySet, RawQuerySet)) or inspect.isawaitable(query):
+            continue
+        if not callable(query):
+            raise TypeError(_refusal(index, query))
+
+
+def _refusal(index: int, query: Any) -> str:
+    remedy = "Pass querysets, awaitables or callables without arguments."
+    if inspect.isgenerator(query) or isinstance(query, (list, tuple, set)):
+        remedy = "Unpack it with a star: gather_queries(*queries)."
+    elif hasattr(query, "get_queryset"):
+        remedy = "Pass a queryset of the manager, as in Model.objects.all()."
+    return f"Argument {index} of gather_queries() is {query!r}, no query. {remedy}"
+
+
+def _close_unstarted(queries: Iterable[Any]) -> None:
+    for query in queries:
+        if inspect.iscoroutine(query):
+            if inspect.getcoroutinestate(query) == inspect.CORO_CREATED:
+                query.close()

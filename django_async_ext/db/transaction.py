@@ -1,0 +1,105 @@
+"""Transactions for asynchronous code: Django's own, through the bridge.
+
+Contract: ``aatomic()`` is Django's ``Atomic`` entered and left on the loop, so
+that savepoints, durable blocks, rollbacks and hooks are Django's, and
+``transaction.atomic()`` inside ``on_loop()`` is the same transaction.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, overload
+
+from asgiref.sync import async_to_sync
+from django.db import transaction
+
+from django_async_ext.bridge import await_, in_bridge, run
+
+P = ParamSpec("P")
+T = TypeVar("T")
+AsyncFunction = Callable[P, Coroutine[Any, Any, T]]
+
+
+class AsyncAtomic:
+    """The asynchronous context manager that ``aatomic()`` gives.
+
+    Follows Django: django.db.transaction.Atomic, which it enters and leaves.
+    """
+
+    def __init__(self, using: str | None, savepoint: bool, durable: bool) -> None:
+        self._atomic = transaction.Atomic(using, savepoint, durable)
+
+    async def __aenter__(self) -> None:
+        await run(self._atomic.__enter__)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await run(self._atomic.__exit__, exc_type, exc_value, traceback)
+
+    def __call__(self, fn: AsyncFunction[P, T]) -> AsyncFunction[P, T]:
+        """Decorate a coroutine function: each call is one atomic block."""
+        if not inspect.iscoroutinefunction(fn):
+            raise TypeError(_not_decoratable(fn))
+
+        async def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+            async with self:
+                return await fn(*args, **kwargs)
+
+        return wraps(fn)(inner)
+
+
+@overload
+def aatomic(using: AsyncFunction[P, T]) -> AsyncFunction[P, T]: ...
+@overload
+def aatomic(
+    using: str | None = None, savepoint: bool = True, durable: bool = False
+) -> AsyncAtomic: ...
+def aatomic(using: Any = None, savepoint: bool = True, durable: bool = False) -> Any:
+    """Run a block of asynchronous code in a transaction; see Django's atomic().
+
+    ``async with aatomic():``, or a decorator of coroutine functions, with or
+    without arguments. Raises what ``atomic()`` raises, and ``TypeError`` for
+    what it cannot decorate.
+    """
+    if callable(using):
+        return AsyncAtomic(None, savepoint, durable)(using)
+    return AsyncAtomic(using, savepoint, durable)
+
+
+async def aon_commit(
+    func: Callable[[], Any], using: str | None = None, robust: bool = False
+) -> None:
+    """Call ``func`` after the current transaction commits; see on_commit().
+
+    ``func`` may be a coroutine function: it is awaited, in the task that
+    commits. Without a transaction it is called at once.
+    """
+    hook = _awaiting(func) if inspect.iscoroutinefunction(func) else func
+    await run(transaction.on_commit, hook, using, robust)
+
+
+def _awaiting(func: Callable[[], Coroutine[Any, Any, Any]]) -> Callable[[], Any]:
+    def hook() -> None:
+        await_(func()) if in_bridge() else async_to_sync(func)()
+
+    return wraps(func)(hook)
+
+
+def _not_decoratable(fn: Any) -> str:
+    if inspect.isasyncgenfunction(fn):
+        return (
+            f"aatomic() cannot decorate the asynchronous generator {fn!r}: between "
+            "two items it would hold the transaction open, and nobody could tell for "
+            "how long. Use `async with aatomic()` inside it, around no yield."
+        )
+    return (
+        f"aatomic() decorates coroutine functions, not {fn!r}. Use Django's atomic() "
+        "for synchronous code; inside on_loop() it is the same transaction."
+    )
