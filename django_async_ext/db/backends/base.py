@@ -97,9 +97,11 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
 
     def set_autocommit(self, *args: Any, **kwargs: Any) -> None:
         """As in Django; the end of a transaction ends the lease."""
+        self._holds += 1
         try:
             super().set_autocommit(*args, **kwargs)
         finally:
+            self._holds -= 1
             self.release_if_free()
 
     def _commit(self) -> None:
