@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import sys
 
 from _environment import ROOT, find_pairs, make_environment, run, stop_on_signals
@@ -11,8 +12,10 @@ SITE = ROOT / "testproject"
 WELCOME = """
 The atlas is at {address}
 
-    {address}          ten queries, one after the other and gathered
-    {address}admin/    Django's admin
+    {address}                 ten queries, one after the other and gathered
+    {address}countries/NL/    a country and all that is related to it
+    {address}compare/         the same view on Django's own awaitables and on ours
+    {address}api/             the same as JSON, for curl and load generators
 
 Ctrl-C stops the site and its database.
 """
@@ -21,6 +24,7 @@ Ctrl-C stops the site and its database.
 def main() -> int:
     options = parse_arguments()
     stop_on_signals()
+    refuse_a_taken_port(options.host, options.port)
     python = make_environment(find_pairs()[-1], "demo")
     with postgres(python) as url:
         env = os.environ | {"DATABASE_URL": url}
@@ -28,7 +32,8 @@ def main() -> int:
         for command in ("migrate", "--verbosity=0"), ("load_atlas",):
             if status := run([*manage, *command], env=env, cwd=SITE):
                 return status
-        print(WELCOME.format(address=f"http://{options.host}:{options.port}/"))
+        address = f"http://{options.host}:{options.port}/"
+        print(WELCOME.format(address=address), flush=True)
         return run([python, *uvicorn(options)], env=env, cwd=SITE)
 
 
@@ -41,6 +46,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=int, default=8000, help="default: %(default)s")
     return parser.parse_args()
+
+
+def refuse_a_taken_port(host: str, port: int) -> None:
+    """Say so before the set-up, not after it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        sys.exit(f"Cannot serve on port {port}: {error}. Choose another with --port.")
 
 
 def uvicorn(options: argparse.Namespace) -> list[object]:
