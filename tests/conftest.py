@@ -1,0 +1,29 @@
+"""What every test may use: data, counters, and a look at the server."""
+
+import threading
+from asyncio import base_events
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def thread_submissions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Everything that is handed to a thread while the test runs."""
+    submitted: list[str] = []
+
+    def watch(owner: type, method: str) -> None:
+        original: Callable[..., Any] = getattr(owner, method)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            submitted.append(f"{owner.__name__}.{method}{args[1:]}")
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, method, watched)
+
+    watch(threading.Thread, "start")
+    watch(ThreadPoolExecutor, "submit")
+    watch(base_events.BaseEventLoop, "run_in_executor")
+    return submitted
