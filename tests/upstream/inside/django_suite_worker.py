@@ -110,8 +110,9 @@ def _suspended_greenlets():
         from greenlet import greenlet
     except ImportError:
         return []
-    found = (thing for thing in gc.get_objects() if isinstance(thing, greenlet))
-    return [thing for thing in found if thing.gr_frame is not None]
+    # Not isinstance(): it would wake Django's lazy objects.
+    found = (it for it in gc.get_objects() if issubclass(type(it), greenlet))
+    return [it for it in found if it.gr_frame is not None]
 
 
 def recording_runner(runner, left_out):
