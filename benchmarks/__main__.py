@@ -63,6 +63,7 @@ def plan(options: argparse.Namespace, url: str) -> Plan:
         rounds=options.rounds or (2 if quick else 5),
         seconds=options.seconds or (0.3 if quick else 1.0),
         warmup=0.1 if quick else 0.3,
+        retries=options.retries,
         config=Config(
             url=url,
             pool=options.pool,
@@ -107,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--rounds", type=int, help="how many rounds; the figures are medians over them")
     add("--seconds", type=float, help="how long one job is measured")
+    add("--retries", type=int, default=0, help="how often to repeat a disturbed job")
     add("--pool", type=int, default=20, help="connections a mode may open (20)")
     add(
         "--per-request",

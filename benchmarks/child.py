@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from benchmarks import protocol
+from benchmarks.machine import Others
 from benchmarks.protocol import Config, Hello, Job, Result
 
 if TYPE_CHECKING:
@@ -21,14 +22,16 @@ LOOK_EVERY = 0.05
 
 @dataclass(slots=True)
 class Watch:
-    """The most threads and server connections seen during a job.
+    """What a job looks like from outside, which costs the child nothing.
 
-    They are counted from outside, which costs the child nothing."""
+    The most threads and server connections, and the processors that others used.
+    """
 
     pid: int
     inspector: Inspector
     threads: int = 0
     connections: int = 0
+    others: float = 0.0
 
     def look(self) -> None:
         tasks = Path(f"/proc/{self.pid}/task")
@@ -37,8 +40,10 @@ class Watch:
         self.connections = max(self.connections, self.inspector.connections())
 
     def until(self, done: threading.Event) -> None:
+        others = Others(self.pid, self.inspector.server)
         while not done.wait(LOOK_EVERY):
             self.look()
+        self.others = others.share()
 
 
 class Child:
@@ -76,9 +81,8 @@ class Child:
             done.set()
             watcher.join()
         if not answer:
-            return Result(
-                error=f"the process ended (or took more than {patience:.0f} seconds)"
-            ), watch
+            error = f"the process ended (or took more than {patience:.0f} seconds)"
+            return Result(error=error), watch
         return protocol.decode(Result, answer), watch
 
     def end(self) -> None:

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
+from benchmarks.machine import server_process
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -60,6 +62,8 @@ class Inspector:
 
     def __init__(self, url: str) -> None:
         self.connection = psycopg.connect(url, autocommit=True)
+        #: The server's process, if it runs on this machine.
+        self.server = server_process(self.connection.info.backend_pid)
 
     def connections(self) -> int:
         """How many connections others hold to this database."""

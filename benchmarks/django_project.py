@@ -8,6 +8,8 @@ from urllib.parse import unquote, urlsplit
 if TYPE_CHECKING:
     from benchmarks.protocol import Config
 
+CONTRIB = ("django.contrib.auth", "django.contrib.contenttypes")
+
 
 def configure(
     config: Config,
@@ -30,7 +32,7 @@ def configure(
                 "OPTIONS": options or {},
             }
         },
-        INSTALLED_APPS=[*apps, "benchmarks.library"],
+        INSTALLED_APPS=[*CONTRIB, *apps, "benchmarks.library"],
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         USE_TZ=True,
         BENCH_MANAGER=manager,

@@ -2,7 +2,9 @@
 
 Every figure is the median over the rounds. A ratio is the median of the ratios inside
 each round, because two modes that were measured a second apart share the noise of that
-second. ``~`` marks figures whose rounds differ by more than 15 percent.
+second. Rounds in which others used more than a tenth of a processor are left out; where
+no round was quiet all count, and ``*`` says so. ``~`` marks figures whose rounds differ
+by more than 15 percent.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from statistics import geometric_mean, median
 from typing import TYPE_CHECKING
 
 from benchmarks.modes import ABOUT
-from benchmarks.rounds import Outcome, Plan, Sample
+from benchmarks.rounds import QUIET, Outcome, Plan, Sample
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,11 +61,10 @@ class Report:
         self.good = [sample for sample in outcome.samples if not sample.result.error]
 
     def of(self, mode: str, case: str, concurrency: int) -> list[Sample]:
-        return [
-            s
-            for s in self.good
-            if (s.mode, s.job.case, s.job.concurrency) == (mode, case, concurrency)
-        ]
+        """The samples that count: of the quiet rounds, if there are any."""
+        key = mode, case, concurrency
+        found = [s for s in self.good if (s.mode, s.job.case, s.job.concurrency) == key]
+        return [sample for sample in found if sample.others <= QUIET] or found
 
     def value(
         self, figure: Figure, mode: str, case: str, concurrency: int
@@ -74,17 +75,13 @@ class Report:
     def ratio(
         self, figure: Figure, mode: str, against: str, case: str, concurrency: int
     ) -> float | None:
-        """How many times `against` this mode is: paired by round."""
-        other = {
-            sample.round: figure(sample)
-            for sample in self.of(against, case, concurrency)
-        }
-        pairs = [
-            figure(s) / other[s.round]
-            for s in self.of(mode, case, concurrency)
-            if other.get(s.round)
-        ]
-        return median(pairs) if pairs else None
+        """How many times `against` this mode is: paired by round where possible."""
+        mine, other = (self.of(name, case, concurrency) for name in (mode, against))
+        if not mine or not other:
+            return None
+        theirs = {sample.round: figure(sample) for sample in other}
+        pairs = [figure(s) / theirs[s.round] for s in mine if s.round in theirs]
+        return median(pairs or [median(map(figure, mine)) / median(theirs.values())])
 
     def text(self) -> str:
         parts = [self._modes()]
@@ -104,7 +101,8 @@ class Report:
                     f"Latency, ms, p50 / p99, concurrency {at}", at, self._latency_cell
                 ),
             ]
-        parts += [self._summary(), self._resources(), self._targets(), self._errors()]
+        parts += [self._summary(), self._resources(), self._noise(), self._targets()]
+        parts += [self._errors()]
         return "\n\n".join(part for part in parts if part)
 
     def _cases(self, concurrency: int) -> list[str]:
@@ -133,12 +131,12 @@ class Report:
     def _with_ratio(
         self, figure: Figure, against: str, mode: str, case: str, concurrency: int
     ) -> str:
-        values = [figure(sample) for sample in self.of(mode, case, concurrency)]
-        if not values:
+        samples = self.of(mode, case, concurrency)
+        if not samples:
             return "-"
         found = self.ratio(figure, mode, against, case, concurrency)
         times = f" ({found:.2f})" if found is not None else ""
-        return f"{mark(values)}{median(values):.0f}{times}"
+        return f"{mark(samples, figure)}{median(map(figure, samples)):.0f}{times}"
 
     def _latency_cell(self, mode: str, case: str, concurrency: int) -> str:
         half, most = (
@@ -219,6 +217,16 @@ class Report:
         peaks = [s.result.peak_mib for s in self.good if s.mode == mode]
         return f"{max(peaks):.0f}" if peaks else "-"
 
+    def _noise(self) -> str:
+        shares = sorted(sample.others for sample in self.good)
+        if not shares:
+            return ""
+        quiet = sum(share <= QUIET for share in shares) / len(shares)
+        return (
+            f"Noise: others used {median(shares):.2f} processors (median), "
+            f"{shares[-1]:.2f} at most; {quiet:.0%} of the measurements were quiet."
+        )
+
     def _most(self, figure: Figure, mode: str, concurrency: int) -> str:
         values = [
             figure(s)
@@ -281,8 +289,10 @@ class Report:
         path.write_text(json.dumps(data, indent=1))
 
 
-def mark(values: list[float]) -> str:
-    return "~" if len(values) > 1 and max(values) > min(values) * (1 + UNSTEADY) else ""
+def mark(samples: list[Sample], figure: Figure) -> str:
+    values = [figure(sample) for sample in samples]
+    unsteady = max(values) > min(values) * (1 + UNSTEADY)
+    return "~" * unsteady + "*" * any(sample.others > QUIET for sample in samples)
 
 
 def verdict(met: bool) -> str:

@@ -6,6 +6,7 @@ no connection, no session.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from benchmarks.cases import GATHERED, SLEEPS
@@ -49,4 +50,4 @@ class Ext(DjangoAwaitables):
     async def sleep10(self, scope: Any, pk: int) -> int:
         from django_async_ext import gather_queries
 
-        return sum(await gather_queries(*[sleep] * SLEEPS))
+        return sum(await gather_queries(*(partial(sleep) for _ in range(SLEEPS))))

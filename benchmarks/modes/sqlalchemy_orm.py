@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date, datetime
-from decimal import Decimal  # noqa: TC003
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import (

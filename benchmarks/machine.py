@@ -1,0 +1,68 @@
+"""How much of the machine others used while something was measured (Linux only).
+
+Others are all processes but the measured one, the database server and the runner. A
+figure taken while they used a noticeable part of a processor is not to be trusted.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+PROC = Path("/proc")
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Others:
+    """Reads the clocks at its start; ``share()`` is in processors, since then."""
+
+    def __init__(self, child: int, server: int | None) -> None:
+        self.child = child
+        self.server = server
+        self.wall, self.ticks = time.monotonic(), self._others()
+
+    def share(self) -> float:
+        if self.ticks is None:
+            return 0.0
+        elapsed = time.monotonic() - self.wall
+        return max(0.0, ((self._others() or 0) - self.ticks) / TICK / elapsed)
+
+    def _others(self) -> int | None:
+        if self.server is None or not (PROC / "stat").exists():
+            return None
+        known = [self.child, os.getpid(), self.server, *children(self.server)]
+        return busy() - sum(used(pid) for pid in known)
+
+
+def busy() -> int:
+    """Clock ticks that all processors have worked: all but idle and iowait."""
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = (
+        int(text) for text in (PROC / "stat").read_text().splitlines()[0].split()[1:]
+    )
+    return user + nice + system + irq + softirq
+
+
+def used(pid: int) -> int:
+    """Clock ticks of a process and of its children that have ended."""
+    with suppress(OSError):
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return sum(int(text) for text in fields[11:15])
+    return 0
+
+
+def children(pid: int) -> list[int]:
+    with suppress(OSError):
+        text = (PROC / str(pid) / "task" / str(pid) / "children").read_text()
+        return [int(child) for child in text.split()]
+    return []
+
+
+def server_process(backend: int) -> int | None:
+    """The server whose backend this is, if it runs on this machine."""
+    with suppress(OSError):
+        comm, _, fields = (PROC / str(backend) / "stat").read_text().rpartition(")")
+        if "postgres" in comm:
+            return int(fields.split()[1])
+    return None
