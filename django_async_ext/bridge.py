@@ -15,13 +15,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from django_async_ext.exceptions import BridgeAbandonedError, NoBridgeError, describe
 
@@ -30,11 +31,44 @@ T = TypeVar("T")
 
 
 class _Bridge(greenlet):
-    """A greenlet of ours; other libraries' greenlets are never reacted to."""
+    """A greenlet of ours; other libraries' greenlets are never reacted to.
 
+    It serves one call after the other: the stacks that a greenlet allocates on
+    its first call cost more than all the switches of an ordinary query.
+    """
+
+    busy = False
     abandoned = False
     shields = 0
     owed: asyncio.CancelledError | None = None
+    raised: BaseException | None = None
+    # Never None: a bridge is given the greenlet of its coroutine.
+    parent: greenlet
+
+    def run(self, fn: Any, args: Any, kwargs: Any) -> None:
+        while True:
+            try:
+                result = fn(*args, **kwargs)
+            except GreenletExit:
+                raise
+            except BaseException as error:
+                self.raised, result = error, None
+            self.busy = False
+            # Idle, it must keep nothing of the call alive.
+            fn = args = kwargs = None
+            result = self.parent.switch(result)
+            (fn, args, kwargs), result = result, None
+
+
+class _Idle(threading.local):
+    """The bridges of this thread that wait for a call."""
+
+    def __init__(self) -> None:
+        self.bridges: list[_Bridge] = []
+
+
+_idle = _Idle()
+_MOST_IDLE = 64
 
 
 def in_bridge() -> bool:
@@ -70,12 +104,15 @@ async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     parent = getcurrent()
     if type(parent) is _Bridge:
         return fn(*args, **kwargs)
-    handled = sys.exception()
-    bridge = _Bridge(fn if handled is None else partial(_handling, handled, fn), parent)
+    if (handled := sys.exception()) is not None:
+        fn = partial(_handling, handled, fn)
+    bridge = _idle.bridges.pop() if _idle.bridges else _Bridge()
+    bridge.parent = parent
     # One context on both sides: what either sets, the other sees.
     bridge.gr_context = parent.gr_context
-    result = bridge.switch(*args, **kwargs)
-    while not bridge.dead:
+    bridge.busy = True
+    result = bridge.switch(fn, args, kwargs)
+    while bridge.busy:
         try:
             value = await result
         except GeneratorExit:
@@ -87,9 +124,22 @@ async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
             result = bridge.throw(*sys.exc_info())
         else:
             result = bridge.switch(value)
-    if bridge.owed is not None:
-        raise bridge.owed
+    _finish(bridge)
     return cast(T, result)
+
+
+def _finish(bridge: _Bridge) -> None:
+    """Make ``bridge`` idle, and raise what its call raised."""
+    error, bridge.raised = bridge.owed or bridge.raised, None
+    bridge.owed, bridge.shields, bridge.gr_context = None, 0, None
+    if not bridge.abandoned and len(_idle.bridges) < _MOST_IDLE:
+        _idle.bridges.append(bridge)
+    if error is not None:
+        try:
+            raise error
+        finally:
+            # Its traceback refers to this frame.
+            del error
 
 
 def await_(awaitable: Awaitable[T]) -> T:

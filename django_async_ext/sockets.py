@@ -1,18 +1,22 @@
 """Waits for file descriptors on the running event loop.
 
 Contract: synchronous code inside the bridge says which descriptor it waits
-for; these functions decide how. Everything above (drivers, sockets) is a thin
-layer over them. No Django, no driver.
+for; this module decides how. Everything above (drivers, sockets) is a thin
+layer over it. No Django, no driver.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from django_async_ext.bridge import await_
 from django_async_ext.exceptions import describe
+
+#: (readable, writable)
+Readiness = tuple[bool, bool]
 
 
 def wait_readable(fd: int, timeout: float | None = None) -> bool:
@@ -21,47 +25,117 @@ def wait_readable(fd: int, timeout: float | None = None) -> bool:
     Return whether it can. Only inside the bridge. Raises ``RuntimeError`` on an
     event loop without ``add_reader()`` (the Proactor loop of Windows).
     """
-    return wait_ready(fd, True, False, timeout)[0]
+    return _wait_once(fd, True, False, timeout)[0]
 
 
 def wait_writable(fd: int, timeout: float | None = None) -> bool:
     """Wait until ``fd`` can be written; see ``wait_readable()``."""
-    return wait_ready(fd, False, True, timeout)[1]
+    return _wait_once(fd, False, True, timeout)[1]
 
 
-def wait_ready(
-    fd: int, read: bool, write: bool, timeout: float | None = None
-) -> tuple[bool, bool]:
-    """Wait until ``fd`` is ready in one of the ways asked for.
-
-    Return (readable, writable); both are false once ``timeout`` seconds are over.
-    """
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[tuple[bool, bool]] = loop.create_future()
-    timer = loop.call_later(timeout, _settle, ready, False, False) if timeout else None
+def _wait_once(fd: int, read: bool, write: bool, timeout: float | None) -> Readiness:
+    watcher = Watcher(fd)
     try:
-        if read:
-            _watch(loop.add_reader, fd, _settle, ready, True, False)
-        if write:
-            _watch(loop.add_writer, fd, _settle, ready, False, True)
-        return await_(ready)
+        return watcher.wait(read, write, timeout)
     finally:
-        if read:
-            loop.remove_reader(fd)
-        if write:
-            loop.remove_writer(fd)
-        if timer is not None:
-            timer.cancel()
+        watcher.close()
 
 
-def _settle(ready: asyncio.Future[tuple[bool, bool]], read: bool, write: bool) -> None:
-    if not ready.done():
-        ready.set_result((read, write))
+class Watcher:
+    """Watches one descriptor for one task at a time, over many waits.
+
+    The reader stays registered between waits, and the task that waits runs in
+    the very callback of the loop in which the descriptor became ready: so a
+    wait costs neither two system calls nor a second turn of the loop. Must be
+    closed before, or at once after, the descriptor is.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.loop = asyncio.get_running_loop()
+        self._waiter: _Wake | None = None
+        self._wants_read = False
+        self._is_registered = False
+
+    def wait(self, read: bool, write: bool, timeout: float | None = None) -> Readiness:
+        """Wait until the descriptor is ready in one of the ways asked for.
+
+        Return (readable, writable); both are false after ``timeout`` seconds.
+        """
+        waiter = self._waiter = _Wake(loop=self.loop)
+        self._wants_read = read
+        timer = None
+        try:
+            if read and not self._is_registered:
+                _register(self.loop.add_reader, self.fd, self._on_readable)
+                self._is_registered = True
+            if write:
+                _register(self.loop.add_writer, self.fd, waiter.wake, (False, True))
+            if timeout is not None:
+                timer = self.loop.call_later(timeout, waiter.wake, (False, False))
+            return await_(waiter)
+        finally:
+            self._waiter = None
+            if write:
+                self.loop.remove_writer(self.fd)
+            if timer is not None:
+                timer.cancel()
+
+    def close(self) -> None:
+        """Forget the descriptor; does nothing the second time."""
+        if self._is_registered:
+            self._is_registered = False
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self.fd)
+
+    def _on_readable(self) -> None:
+        if self._waiter is not None and self._wants_read and not self._waiter.done():
+            self._waiter.wake((True, False))
+        else:
+            # Nobody reads now: the loop would call again and again.
+            self.close()
 
 
-def _watch(register: Callable[..., Any], fd: int, *callback: Any) -> None:
+class _Wake(asyncio.Future[Readiness]):
+    """A future that resumes its task at once, not in the loop's next turn."""
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._resumers: list[tuple[Callable[[Any], object], Context | None]] = []
+
+    def add_done_callback(
+        self, fn: Callable[[Any], object], /, *, context: Context | None = None
+    ) -> None:
+        if self.done():
+            super().add_done_callback(fn, context=context)
+        else:
+            self._resumers.append((fn, context))
+
+    def remove_done_callback(self, fn: Callable[[Any], object], /) -> int:
+        before = len(self._resumers)
+        self._resumers = [entry for entry in self._resumers if entry[0] != fn]
+        return before - len(self._resumers)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self.get_loop().call_soon(self._resume)
+        return cancelled
+
+    def wake(self, readiness: Readiness) -> None:
+        if not self.done():
+            self.set_result(readiness)
+            self._resume()
+
+    def _resume(self) -> None:
+        resumers, self._resumers = self._resumers, []
+        for resume, context in resumers:
+            context.run(resume, self) if context is not None else resume(self)
+
+
+def _register(add: Callable[..., Any], fd: int, *callback: Any) -> None:
     try:
-        register(fd, *callback)
+        add(fd, *callback)
     except NotImplementedError:
         raise RuntimeError(
             describe(

@@ -9,9 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from django_async_ext.bridge import run
+from django_async_ext.db.backends.base import LoopDatabaseWrapper
+from django_async_ext.db.backends.guard import wrong_engine
 from django_async_ext.db.backends.registry import existing_pool
 
 
@@ -24,6 +27,8 @@ async def hold_connection(using: str | None = None) -> AsyncIterator[Any]:
     afterwards, before anybody else gets the connection.
     """
     wrapper = connections[using or DEFAULT_DB_ALIAS]
+    if not isinstance(wrapper, LoopDatabaseWrapper):
+        raise ImproperlyConfigured(wrong_engine(wrapper))
     await run(wrapper.begin_hold)
     try:
         yield wrapper

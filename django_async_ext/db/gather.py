@@ -52,7 +52,9 @@ async def gather_queries(
         results = await _run(unique, limit, return_exceptions, pipeline)
     finally:
         _close_unstarted(queries)
-    by_query = {id(query): result for query, result in zip(unique, results)}
+    by_query = {
+        id(query): result for query, result in zip(unique, results, strict=True)
+    }
     return [by_query[id(query)] for query in queries]
 
 
@@ -160,6 +162,7 @@ def _refusal(index: int, query: Any) -> str:
 
 def _close_unstarted(queries: Iterable[Any]) -> None:
     for query in queries:
-        if inspect.iscoroutine(query):
-            if inspect.getcoroutinestate(query) == inspect.CORO_CREATED:
-                query.close()
+        if not inspect.iscoroutine(query):
+            continue
+        if inspect.getcoroutinestate(query) == inspect.CORO_CREATED:
+            query.close()

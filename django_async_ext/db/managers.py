@@ -29,7 +29,7 @@ class AsyncQuerySet(QuerySet[M]):
 
     async def _aall(self) -> list[M]:
         await run(self._fetch_all)
-        return list(self._result_cache)
+        return list(self._result_cache or ())
 
     def __aiter__(self) -> AsyncIterator[M]:
         """Stream the rows in chunks; a second pass reads them from the cache.

@@ -38,7 +38,6 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     transaction: object | None = None
     owner: asyncio.Task[Any] | None = None
     _lease: Leasable | None = None
-    _pool: Pool | None = None
     _holds = 0
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
@@ -120,7 +119,7 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         if not self._is_leasing():
             return super().connect()
         ownership.check(self)
-        pool = self._pool = pool_for(self)
+        pool = pool_for(self)
         connection = pool.take()
         if connection is None:
             connection = self._open(pool)
@@ -181,21 +180,21 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     def _release(self) -> None:
         lease, self._lease = self._lease, None
         self.connection = None
-        if self._lease_per_task:
-            lease.reset_sql = self.reset_session_sql
-        self._pool.put(lease)
+        if lease is not None:
+            if self._lease_per_task:
+                lease.reset_sql = self.reset_session_sql
+            lease.home.put(lease)
 
     def _close(self) -> None:
         if self._lease is None:
             return super()._close()
         lease, self._lease = self._lease, None
-        self._pool.drop(lease)
+        lease.home.drop(lease)
 
     def release_with_task(self) -> None:
         """Return the connection, or close it if a transaction is open."""
         self._holds = 0
-        if self._lease is not None:
-            self._release()
+        self._release()
 
     # Session state
 

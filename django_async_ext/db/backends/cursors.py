@@ -48,6 +48,6 @@ def leased(cursor: Any, connection: Leasable) -> Any:
 
 
 @cache
-def _leased_class(mixin: type, cursor_class: type) -> type:
+def _leased_class(mixin: type[Any], cursor_class: Any) -> type[Any]:
     name = f"Leased{cursor_class.__name__}"
     return type(name, (mixin, cursor_class), {"__slots__": ()})

@@ -35,14 +35,22 @@ def install() -> None:
 
 def _running_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio._get_running_loop()
-    if loop is None or os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
-        raise RuntimeError("no running event loop")
+    if loop is None:
+        raise RuntimeError("Django may go on")
     wrapper = _guarded(sys._getframe(1))
-    if not in_bridge():
-        raise SynchronousOnlyOperation(_outside(wrapper))
-    if isinstance(wrapper, BaseDatabaseWrapper) and not hasattr(wrapper, "make_pool"):
-        raise SynchronousOnlyOperation(_wrong_engine(wrapper))
-    raise RuntimeError("inside the bridge, where waiting is allowed")
+    if in_bridge():
+        if hasattr(wrapper, "make_pool") or not _is_wrapper(wrapper):
+            raise RuntimeError("Django may go on")
+        text = wrong_engine(wrapper)
+    else:
+        text = _outside(wrapper)
+    if os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+        raise RuntimeError("Django may go on")
+    raise SynchronousOnlyOperation(text)
+
+
+def _is_wrapper(guarded: Any) -> bool:
+    return isinstance(guarded, BaseDatabaseWrapper)
 
 
 def _guarded(frame: FrameType) -> Any:
@@ -50,7 +58,8 @@ def _guarded(frame: FrameType) -> Any:
     return arguments[0] if arguments else None
 
 
-def _wrong_engine(wrapper: BaseDatabaseWrapper) -> str:
+def wrong_engine(wrapper: BaseDatabaseWrapper) -> str:
+    """Say that the engine of ``wrapper`` cannot be used on the loop."""
     engine = wrapper.settings_dict["ENGINE"]
     return describe(
         "wrong-engine",
@@ -66,7 +75,7 @@ def _outside(wrapper: Any) -> str:
     for frame in _callers(sys._getframe(2)):
         if lazy := _lazy_access(frame):
             return lazy
-    if not isinstance(wrapper, BaseDatabaseWrapper):
+    if not _is_wrapper(wrapper):
         return _DJANGO_TEXT
     return describe(
         "query-outside-bridge",

@@ -15,6 +15,7 @@ import threading
 from asyncio import _get_running_loop, current_task
 from collections.abc import Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from django.db import connections
@@ -91,7 +92,9 @@ class Ancestor(NamedTuple):
         return transaction is not None and self.wrapper.transaction is transaction
 
 
-_ancestors: ContextVar[Mapping[str, Ancestor]] = ContextVar("ancestors", default={})
+_ancestors: ContextVar[Mapping[str, Ancestor]] = ContextVar(
+    "ancestors", default=MappingProxyType({})
+)
 
 
 def ancestor(alias: str) -> Ancestor | None:

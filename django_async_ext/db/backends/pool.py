@@ -33,6 +33,8 @@ from django_async_ext.exceptions import describe
 class Leasable:
     """What the pool and the wrapper need of a database connection."""
 
+    #: The pool that it belongs to.
+    home: Pool
     #: The Django wrapper that has it now, and the task and time of the lease.
     lessee: Any = None
     task: asyncio.Task[Any] | None = None
@@ -174,7 +176,9 @@ class Pool:
         """Count a connection opened by the taker; it is in use."""
         lifetime = self.options.max_lifetime
         # Spread, so that connections opened together do not expire together.
-        connection.expires_at = monotonic() + lifetime * random.uniform(0.95, 1.0)
+        spread = random.uniform(0.95, 1.0)  # noqa: S311 (no secret)
+        connection.expires_at = monotonic() + lifetime * spread
+        connection.home = self
         self._lent.add(connection)
         if self._size < self.options.min_size:
             self._start(self._fill())

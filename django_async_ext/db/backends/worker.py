@@ -37,7 +37,7 @@ class Worker(InPlace):
 
     def __init__(self) -> None:
         self.interrupt: Callable[[], object] = lambda: None
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         thread = threading.Thread(
             target=self._work, name="django_async_ext-worker", daemon=True
         )
@@ -80,7 +80,7 @@ class Worker(InPlace):
 
     def stop(self, last: Callable[[], object]) -> None:
         """End the thread after ``last``, without waiting for it."""
-        self._calls.put(lambda: last() and None)
+        self._calls.put(last)
         self._calls.put(None)
 
     def _work(self) -> None:

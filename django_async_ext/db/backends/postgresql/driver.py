@@ -25,7 +25,7 @@ from django_async_ext.db.backends.cursors import LeasedCursor
 from django_async_ext.db.backends.pool import Leasable
 from django_async_ext.db.backends.rendezvous import Rendezvous
 from django_async_ext.exceptions import ConnectionOwnershipError, describe
-from django_async_ext.sockets import wait_ready
+from django_async_ext.sockets import Watcher
 
 logger = logging.getLogger("django_async_ext.db")
 
@@ -67,6 +67,8 @@ class Connection(Leasable, psycopg.Connection[Any]):
 
     cursor_mixin = PipelinedCursor
     rendezvous: Rendezvous | None = None
+    _watcher: Watcher | None = None
+    _poll: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -121,24 +123,57 @@ class Connection(Leasable, psycopg.Connection[Any]):
         if not in_bridge():
             return super().wait(gen, interval, timeout)
         try:
-            return _wait(gen, self.pgconn.socket, timeout, self.rendezvous is not None)
+            return self._run(gen, timeout)
         except errors.Error:
             raise
-        except BaseException as interruption:
+        except BaseException:
             if self.pgconn.transaction_status == ACTIVE:
-                self._stop_statement(gen, interruption)
+                self._stop_statement(gen)
             raise
+        finally:
+            if self.pgconn.status != ConnStatus.OK:
+                # libpq closed the socket, whose number may be used again.
+                self._unwatch()
 
-    def _stop_statement(self, gen: Any, interruption: BaseException) -> None:
+    def _run(self, gen: Any, timeout: float | None) -> Any:
+        deadline = None if timeout is None else monotonic() + timeout
+        try:
+            wanted = next(gen)
+            while True:
+                if self.rendezvous is not None and wanted == waiting.WAIT_RW:
+                    # libpq keeps what the socket does not take; nothing is read.
+                    wanted = gen.send(waiting.READY_W)
+                    continue
+                left = None if deadline is None else max(deadline - monotonic(), 0)
+                ready = self._watch().wait(bool(wanted & 1), bool(wanted & 2), left)
+                wanted = gen.send(_READY[ready])
+                if deadline is not None and monotonic() >= deadline:
+                    raise errors._WaitTimeout("wait timeout expired")
+        except StopIteration as stop:
+            return stop.value
+
+    def _watch(self) -> Watcher:
+        watcher = self._watcher
+        if watcher is None or watcher.loop is not asyncio._get_running_loop():
+            self._unwatch()
+            watcher = self._watcher = Watcher(self.pgconn.socket)
+        return watcher
+
+    def _unwatch(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.close()
+
+    def _stop_statement(self, gen: Any) -> None:
         timeout = conf.get("CANCEL_TIMEOUT")
         try:
             await_(self._cancel(timeout))
-            _wait(gen, self.pgconn.socket, timeout)
+            self._run(gen, timeout)
         except errors.QueryCanceled:
             pass
         except BaseException as error:
             logger.warning("statement not stopped (%r): closing connection", error)
-            self.pgconn.finish()
+            self.terminate()
             if not isinstance(error, Exception):
                 raise
 
@@ -184,15 +219,29 @@ class Connection(Leasable, psycopg.Connection[Any]):
     def is_alive(self) -> bool:
         """Look, without a round trip, for the server's good-bye on the socket."""
         try:
-            while _is_readable(self.pgconn.socket):
+            while self._has_input():
                 self.pgconn.consume_input()
         except errors.Error:
-            self.pgconn.finish()
+            self.terminate()
         return self.pgconn.status == ConnStatus.OK
+
+    def _has_input(self) -> bool:
+        if not hasattr(select, "poll"):
+            return bool(select.select([self.pgconn.socket], [], [], 0)[0])
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self.pgconn.socket, select.POLLIN)
+        return bool(self._poll.poll(0))
 
     def terminate(self) -> None:
         """Close the socket; the server rolls back."""
+        self._unwatch()
         self.pgconn.finish()
+
+    def close(self) -> None:
+        """Follows psycopg: Connection.close()."""
+        self._unwatch()
+        super().close()
 
     def may_wait_to_close(self, cursor: Any) -> bool:
         """Closing a cursor of the server is a statement, others only forget."""
@@ -236,34 +285,9 @@ class _Lock:
         self._lock.release()
 
 
-def _wait(gen: Any, fd: int, timeout: float | None, queueing: bool = False) -> Any:
-    deadline = None if timeout is None else monotonic() + timeout
-    try:
-        wanted = next(gen)
-        while True:
-            while queueing and wanted == waiting.WAIT_RW:
-                # libpq keeps what the socket does not take; nothing is read yet.
-                wanted = gen.send(waiting.READY_W)
-            left = None if deadline is None else max(deadline - monotonic(), 0.001)
-            readable, writable = wait_ready(fd, wanted & 1, wanted & 2, left)
-            wanted = gen.send(_READY[readable, writable])
-            if deadline is not None and monotonic() >= deadline:
-                raise errors._WaitTimeout("wait timeout expired")
-    except StopIteration as stop:
-        return stop.value
-
-
 _READY = {
     (False, False): waiting.READY_NONE,
     (True, False): waiting.READY_R,
     (False, True): waiting.READY_W,
     (True, True): waiting.READY_RW,
 }
-
-
-def _is_readable(fd: int) -> bool:
-    if not hasattr(select, "poll"):
-        return bool(select.select([fd], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0))
