@@ -34,9 +34,11 @@ def postgresql(name: str, **options: object) -> dict[str, object]:
     }
 
 
+# Several runs on one server at the same time need names of their own.
+NAME = "async_ext" + os.environ.get("ASYNC_EXT_DB_SUFFIX", "")
 DATABASES = {
-    "default": postgresql("async_ext", pool={"max_size": 8, "timeout": 10}),
-    "replica": postgresql("async_ext_replica"),
+    "default": postgresql(NAME, pool={"max_size": 8, "timeout": 10}),
+    "replica": postgresql(f"{NAME}_replica"),
     "sqlite": {
         "ENGINE": "django_async_ext.db.backends.sqlite3",
         "NAME": os.environ.get("SQLITE_PATH", "async_ext.sqlite3"),
