@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from django_async_ext import conf
+from django_async_ext.db.backends.base import LEASES
 from django_async_ext.db.backends.pool import PoolOptions
 
 TAG = "async"
@@ -34,7 +35,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 
 
 def check_databases(**kwargs: Any) -> list[CheckMessage]:
-    """E002, W001 and W002: how each database behaves on the event loop."""
+    """E002, E003, W001 and W002: how each database behaves on the event loop."""
     found: list[CheckMessage] = []
     for alias, database in connections.settings.items():
         if database["ENGINE"].startswith(ENGINES):
@@ -51,6 +52,11 @@ def _check_ours(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:
         PoolOptions.parse(database["OPTIONS"].get("pool"), alias)
     except ImproperlyConfigured as error:
         yield Error(str(error), id="async_ext.E002")
+    if database["OPTIONS"].get("lease", LEASES[0]) not in LEASES:
+        yield Error(
+            f"OPTIONS['lease'] of database {alias!r} must be one of {LEASES}.",
+            id="async_ext.E003",
+        )
     if database["CONN_MAX_AGE"] != 0:
         yield Warning(
             f"CONN_MAX_AGE of database {alias!r} applies to synchronous code only: on "

@@ -30,6 +30,9 @@ from django_async_ext.exceptions import describe
 
 LEASES = ("statement", "task")
 
+#: Seconds for which CONN_HEALTH_CHECKS believes a connection that just worked.
+TRUSTED_FOR = 1.0
+
 
 class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     """Follows Django: BaseDatabaseWrapper; see the module."""
@@ -120,7 +123,7 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
             return super().connect()
         ownership.check(self)
         pool = pool_for(self)
-        connection = pool.take()
+        connection = self._take(pool)
         if connection is None:
             connection = self._open(pool)
         else:
@@ -128,6 +131,35 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         connection.lessee, connection.task = self, current_task()
         connection.since = monotonic()
         self._lease = connection
+
+    def _take(self, pool: Pool) -> Leasable | None:
+        while (connection := pool.take()) is not None:
+            try:
+                if self._is_healthy(connection):
+                    return connection
+            except BaseException:
+                pool.drop(connection)
+                raise
+            pool.drop(connection)
+        return None
+
+    def _is_healthy(self, connection: Leasable) -> bool:
+        check = connection.home.options.check
+        if check is not None:
+            try:
+                check(connection)
+            except self.Database.Error:
+                return False
+            return True
+        if not self.settings_dict["CONN_HEALTH_CHECKS"]:
+            return True
+        if monotonic() - connection.idle_since < TRUSTED_FOR:
+            return True
+        self.connection = connection
+        try:
+            return self.is_usable()
+        finally:
+            self.connection = None
 
     def _is_leasing(self) -> bool:
         # A wrapper with settings of its own (the one that creates databases,
@@ -252,14 +284,16 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     async def _reset_spare(self, connection: Leasable) -> None:
         spare = type(self)(self.settings_dict, self.alias)
         spare.connection, spare.autocommit = connection, True
-        await run(spare.reset_connection, connection.reset_sql)
+        await run(spare.reset_connection)
 
-    def reset_connection(self, reset_sql: str | None) -> None:
+    def reset_connection(self) -> None:
         """Make the connection of this wrapper like new, in the pool's task."""
-        if reset_sql:
+        if self.connection.reset_sql:
             with self.cursor() as cursor:
-                cursor.execute(reset_sql)
+                cursor.execute(self.connection.reset_sql)
             self.init_connection_state()
+        if reset := self.connection.home.options.reset:
+            reset(self.connection)
 
     def close_pool(self) -> None:
         """Close the pools of this database, Django's and the loop's."""

@@ -43,7 +43,8 @@ class LeasedCursor:
 def leased(cursor: Any, connection: Leasable) -> Any:
     """Make ``cursor``, just created on ``connection``, part of its lease."""
     connection.open_cursors.add(id(cursor))
-    cursor.__class__ = _leased_class(connection.cursor_mixin, type(cursor))
+    driver_class: Any = type(cursor)
+    cursor.__class__ = _leased_class(connection.cursor_mixin, driver_class)
     return cursor
 
 

@@ -242,13 +242,13 @@ class Pool:
         self.forget()
 
     def _hand_on(self, connection: Leasable) -> None:
+        connection.idle_since = monotonic()
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 self._lent.add(connection)
                 waiter.set_result(connection)
                 return
-        connection.idle_since = monotonic()
         self._idle.append(connection)
         if self._shrinker is None:
             self._shrinker = self.loop.call_later(self.options.max_idle, self._shrink)
