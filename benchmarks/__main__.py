@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import time
+from typing import TYPE_CHECKING
 
 from benchmarks.cases import CASES
 from benchmarks.database import CACHE, Inspector, benchmark_database
@@ -13,6 +14,9 @@ from benchmarks.modes import MODES
 from benchmarks.protocol import Config
 from benchmarks.report import Report
 from benchmarks.rounds import Plan, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def main() -> None:
@@ -131,7 +135,7 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def chosen_from(known: list[str]) -> object:
+def chosen_from(known: list[str]) -> Callable[[str], list[str]]:
     def chosen(text: str) -> list[str]:
         names = text.split(",")
         unknown = [name for name in names if name not in known]

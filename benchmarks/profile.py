@@ -1,5 +1,8 @@
 """Where a mode's microseconds go: shares of CPU samples, times CPU per operation.
 
+The main thread is what is looked at, so threaded modes show themselves at concurrency
+1 only.
+
 ``scripts/bench --profile --modes sync,ext --cases get --concurrency 1 --seconds 10``
 """
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from statistics import geometric_mean, median
 from typing import TYPE_CHECKING
 
@@ -278,7 +278,7 @@ class Report:
         ]
         return "\n".join(["Failures", *dict.fromkeys(lines)]) if lines else ""
 
-    def save(self, path: Path, facts: dict[str, object]) -> None:
+    def save(self, path: Path, facts: Mapping[str, object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         data = {
             **facts,

@@ -14,7 +14,6 @@ import traceback
 from typing import TYPE_CHECKING, TextIO
 
 from benchmarks import protocol
-from benchmarks.cases import CASES
 from benchmarks.load import measure, measure_sync
 from benchmarks.modes import load_mode
 from benchmarks.modes.base import AsyncMode, Mode, SyncMode
@@ -32,13 +31,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the runner is told
         say(answers, Hello(unavailable=f"{type(error).__name__}: {error}"))
         return
-    say(
-        answers,
-        Hello(
-            cases=[case for case in CASES if getattr(mode, case, None)],
-            versions=mode.versions(),
-        ),
-    )
+    say(answers, Hello(cases=mode.cases(), versions=mode.versions()))
     for line in sys.stdin:
         say(answers, run(mode, protocol.decode(Job, line)))
 

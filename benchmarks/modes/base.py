@@ -13,6 +13,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, null
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from benchmarks.cases import CASES
+
 if TYPE_CHECKING:
     from benchmarks.protocol import Config
 
@@ -21,9 +23,17 @@ class Mode:
     """What synchronous and asynchronous modes share."""
 
     packages: ClassVar[tuple[str, ...]] = ()
+    #: Cases whose methods it inherits but cannot do.
+    lacks: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, config: Config) -> None:
         self.config = config
+
+    def cases(self) -> list[str]:
+        """Names of the cases that this mode has."""
+        return [
+            name for name in CASES if hasattr(self, name) and name not in self.lacks
+        ]
 
     def versions(self) -> dict[str, str]:
         found = {}

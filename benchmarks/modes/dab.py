@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class DjangoAsyncBackend(DjangoAwaitables):
     packages = ("django-async-backend", "Django", "psycopg", "psycopg-pool")
     manager = "async_objects"
-    prefetch50 = None
+    lacks = frozenset({"prefetch50"})
 
     def configure(self) -> None:
         configure(

@@ -90,7 +90,8 @@ def sleep() -> int:
 
 def close_django_pool() -> None:
     """Close this thread's connection and the pool of Django's own engine."""
-    from django.db import connection
+    from django.db import connections
 
+    connection: Any = connections["default"]
     connection.close()
     connection.close_pool()

@@ -92,7 +92,7 @@ class Entry(Base):
     made: Mapped[datetime]
 
 
-def page(pk: int) -> Select[tuple[Book]]:
+def page(pk: int) -> Select[Book]:
     return select(Book).where(Book.id >= pk).order_by(Book.id).limit(PAGE)
 
 
