@@ -16,8 +16,10 @@ from importlib import import_module
 from typing import Any
 
 import asgiref.sync
+from django.core.signals import request_finished, request_started
 
 from django_async_ext.bridge import await_, in_bridge, run
+from django_async_ext.db.backends.ownership import lend
 
 _OURS = ("django.", "django_async_ext.")
 
@@ -37,6 +39,17 @@ def sync_to_async(
     if not thread_sensitive:
         return _stock_sync_to_async(func, thread_sensitive=False, **options)
     return partial(run, func)
+
+
+def sync_to_async_in_signal(func: Callable[..., Any], **options: Any) -> Any:
+    """Use the bridge, except for the signals of Django's request handler.
+
+    What their receivers close belongs to the thread that runs synchronous views.
+    """
+    signal = sys._getframe(1).f_locals.get("self")
+    if signal in (request_started, request_finished):
+        return _stock_sync_to_async(func, **options)
+    return sync_to_async(func, **options)
 
 
 def sync_to_async_if_known(func: Callable[..., Any], **options: Any) -> Any:
@@ -60,7 +73,7 @@ MODULES = {
     "django.db.models.base": sync_to_async,
     "django.db.models.fields.related_descriptors": sync_to_async,
     "django.db.models.query": sync_to_async,
-    "django.dispatch.dispatcher": sync_to_async,
+    "django.dispatch.dispatcher": sync_to_async_in_signal,
 }
 
 #: Not adopted, and why.
@@ -83,7 +96,7 @@ def adopt() -> None:
     """Let Django's awaitables wait on the loop; does nothing the second time."""
     for name, version in MODULES.items():
         _module(name).sync_to_async = version
-    asgiref.sync.AsyncToSync.__call__ = _call_in_bridge  # type: ignore[method-assign]
+    asgiref.sync.AsyncToSync.__call__ = _call  # type: ignore[method-assign]
 
 
 def release() -> None:
@@ -97,7 +110,9 @@ def _module(name: str) -> Any:
     return sys.modules.get(name) or import_module(name)
 
 
-def _call_in_bridge(self: Any, *args: Any, **kwargs: Any) -> Any:
-    if not in_bridge() or self.force_new_loop:
+def _call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    if in_bridge() and not self.force_new_loop:
+        return await_(self.awaitable(*args, **kwargs))
+    # This thread waits for the coroutine, which belongs to its transaction.
+    with lend():
         return _stock_call(self, *args, **kwargs)
-    return await_(self.awaitable(*args, **kwargs))

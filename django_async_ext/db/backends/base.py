@@ -37,8 +37,6 @@ TRUSTED_FOR = 1.0
 class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     """Follows Django: BaseDatabaseWrapper; see the module."""
 
-    #: Identity of the open transaction, None outside of one.
-    transaction: object | None = None
     owner: asyncio.Task[Any] | None = None
     _lease: Leasable | None = None
     _holds = 0
@@ -77,6 +75,16 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         if parent is None or not parent.is_in_transaction():
             ownership.announce(self)
 
+    def is_lent(self) -> bool:
+        """Tell whether others may use the transaction: a TestCase's always."""
+        blocks = self.atomic_blocks
+        return self.loans > 0 or bool(blocks and blocks[0]._from_testcase)
+
+    def validate_thread_sharing(self) -> None:
+        """As in Django, but a lent transaction may be used in other threads."""
+        if not self.is_lent():
+            super().validate_thread_sharing()
+
     # Transactions
 
     @property
@@ -93,6 +101,8 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
 
     def get_autocommit(self) -> bool:
         """As in Django, without a lease only to tell the default."""
+        if self._lease is not None:
+            return self.autocommit
         if self.connection is None and self._is_leasing():
             return self.settings_dict["AUTOCOMMIT"]
         return super().get_autocommit()
@@ -122,6 +132,7 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         if not self._is_leasing():
             return super().connect()
         ownership.check(self)
+        self._release()
         pool = pool_for(self)
         connection = self._take(pool)
         if connection is None:
@@ -194,6 +205,15 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         if not self.settings_dict["AUTOCOMMIT"]:
             super().set_autocommit(False)
 
+    def _cursor(self, name: str | None = None) -> Any:
+        # Code that hooks into it may use a cursor of its own on the way.
+        self._holds += 1
+        try:
+            return super()._cursor(name)
+        finally:
+            self._holds -= 1
+            self.release_if_free()
+
     def create_cursor(self, name: str | None = None) -> Any:
         """As in Django; the lease lasts until the cursor is closed."""
         if name and self.rendezvous is not None:
@@ -222,6 +242,13 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
             return super()._close()
         lease, self._lease = self._lease, None
         lease.home.drop(lease)
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """As in Django; a lease that nothing needs ends, without waiting."""
+        if self._lease is None:
+            super().close_if_unusable_or_obsolete()
+        else:
+            self.release_if_free()
 
     def release_with_task(self) -> None:
         """Return the connection, or close it if a transaction is open."""

@@ -5,6 +5,10 @@ keeps its wrappers in a context variable there, which child tasks inherit, so
 that two children would write to one wrapper's savepoint stack. Here a child
 gets a wrapper of its own, and ``check()`` refuses one that touches a database
 on which the task it came from is in a transaction.
+
+Two transactions are lent rather than refused: that of a thread that waits in
+``async_to_sync``, to the task it waits for, and that of a ``TestCase``, to all
+that the test starts.
 """
 
 from __future__ import annotations
@@ -13,7 +17,8 @@ import asyncio
 import os
 import threading
 from asyncio import _get_running_loop, current_task
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -36,6 +41,8 @@ class TaskConnections:
         object.__setattr__(self, "_threads", threading.local())
 
     def __getattr__(self, alias: str) -> Any:
+        if (lent := _lent(alias)) is not None:
+            return lent
         try:
             return self._own()[alias]
         except KeyError:
@@ -66,6 +73,22 @@ class TaskConnections:
             if isinstance(wrapper, TaskOwned):
                 wrapper.release_with_task()
 
+    @contextmanager
+    def lend(self) -> Iterator[None]:
+        """Lend this thread's transactions to what is started in the block."""
+        own = [w for w in self._own().values() if isinstance(w, TaskOwned)]
+        lent = [wrapper for wrapper in own if wrapper.transaction is not None]
+        token = _ancestors.set(_ancestors.get())
+        for wrapper in lent:
+            wrapper.loans += 1
+            announce(wrapper)
+        try:
+            yield
+        finally:
+            for wrapper in lent:
+                wrapper.loans -= 1
+            _ancestors.reset(token)
+
     def forget_closed_loops(self) -> None:
         """Drop the wrappers of tasks whose loop was closed before they ended."""
         for task in [task for task in self._tasks if task.get_loop().is_closed()]:
@@ -74,6 +97,15 @@ class TaskConnections:
 
 class TaskOwned:
     """A wrapper that must hear of the end of its task."""
+
+    #: Identity of the open transaction, None outside of one.
+    transaction: object | None = None
+    #: How many calls its thread waits for that may use it meanwhile.
+    loans = 0
+
+    def is_lent(self) -> bool:
+        """Tell whether others may use its transaction."""
+        raise NotImplementedError
 
     def release_with_task(self) -> None:
         """Return or close what it holds, without waiting."""
@@ -102,6 +134,15 @@ def ancestor(alias: str) -> Ancestor | None:
     return _ancestors.get().get(alias)
 
 
+def _lent(alias: str) -> Any:
+    entry = _ancestors.get().get(alias)
+    if entry is None or entry.transaction is None:
+        return None
+    if entry.wrapper.is_lent() and entry.is_in_transaction():
+        return entry.wrapper
+    return None
+
+
 def announce(wrapper: Any) -> None:
     """Let child tasks started from now on know ``wrapper`` and its transaction."""
     latest = Ancestor(wrapper, wrapper.transaction)
@@ -128,6 +169,18 @@ def check(wrapper: Any) -> None:
             "that is not part of the transaction starts after it (aon_commit).",
         )
     )
+
+
+@contextmanager
+def lend() -> Iterator[None]:
+    """Lend this thread's transactions to what is started in the block."""
+    with _storage().lend():
+        yield
+
+
+def _storage() -> TaskConnections:
+    install()
+    return connections._connections  # type: ignore[attr-defined,no-any-return]
 
 
 def install() -> None:

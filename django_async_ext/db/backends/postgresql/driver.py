@@ -11,6 +11,8 @@ import asyncio
 import logging
 import select
 import threading
+from collections import deque
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -24,7 +26,6 @@ from django_async_ext.bridge import await_, in_bridge
 from django_async_ext.db.backends.cursors import LeasedCursor
 from django_async_ext.db.backends.pool import Leasable
 from django_async_ext.db.backends.rendezvous import Rendezvous
-from django_async_ext.exceptions import ConnectionOwnershipError, describe
 from django_async_ext.sockets import Watcher
 
 logger = logging.getLogger("django_async_ext.db")
@@ -72,7 +73,7 @@ class Connection(Leasable, psycopg.Connection[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.lock = _Lock(self)  # type: ignore[assignment]
+        self.lock = _Lock()  # type: ignore[assignment]
         # Tells psycopg that a pool owns it: no warning if the loop dies first.
         self._pool = None
 
@@ -261,28 +262,37 @@ class Connection(Leasable, psycopg.Connection[Any]):
 class _Lock:
     """Takes the place of the connection's ``threading.Lock``.
 
-    Between threads it blocks; on the loop it refuses instead, for there the
-    holder could not go on while this thread is blocked.
+    In the bridge it waits on the loop: the holder may be a task of this thread.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self.locked = self._lock.locked
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=not in_bridge()):
-            raise ConnectionOwnershipError(
-                describe(
-                    "connection-in-use",
-                    "A database connection was used while another task, or another "
-                    "thread, waits for a result on it.",
-                    "Use Django's connections[alias] in each task, and do not pass "
-                    "cursors or connections to another one.",
-                )
-            )
+        if self._lock.acquire(blocking=not in_bridge()):
+            return
+        freed = asyncio.get_running_loop().create_future()
+        self._waiting.append(freed)
+        while not self._lock.acquire(blocking=False):
+            await_(freed)
+            freed = asyncio.get_running_loop().create_future()
+            self._waiting.append(freed)
+        with suppress(ValueError):
+            self._waiting.remove(freed)
 
     def __exit__(self, *exc_info: object) -> None:
         self._lock.release()
+        while self._waiting:
+            with suppress(RuntimeError, IndexError):
+                freed = self._waiting.popleft()
+                freed.get_loop().call_soon_threadsafe(_settle, freed)
+
+
+def _settle(freed: asyncio.Future[None]) -> None:
+    if not freed.done():
+        freed.set_result(None)
 
 
 _READY = {
