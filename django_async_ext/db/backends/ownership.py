@@ -91,7 +91,8 @@ class TaskConnections:
 
     def forget_closed_loops(self) -> None:
         """Drop the wrappers of tasks whose loop was closed before they ended."""
-        for task in [task for task in self._tasks if task.get_loop().is_closed()]:
+        closed = [task for task in list(self._tasks) if task.get_loop().is_closed()]
+        for task in closed:
             self._release(task)
 
 

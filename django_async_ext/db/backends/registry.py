@@ -59,7 +59,7 @@ def close_pools(alias: str) -> None:
 
 
 def _add_loop(loop: asyncio.AbstractEventLoop) -> LoopPools:
-    for closed in [known for known in _loops if known.is_closed()]:
+    for closed in [known for known in list(_loops) if known.is_closed()]:
         _end_loop(closed)
     connections._connections.forget_closed_loops()
     closer = _close_with(loop)

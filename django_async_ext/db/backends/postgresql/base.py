@@ -56,11 +56,16 @@ class DatabaseWrapper(LoopDatabaseWrapper, django_postgresql.DatabaseWrapper):
     def pipeline(self) -> Iterator[None]:
         """Put the connection into libpq's pipeline mode for the block."""
         self.begin_hold()
+        connection = self.connection
         try:
-            with self.connection.pipeline():
-                self.rendezvous = Rendezvous(self.connection.flush_pipeline)
-                self.connection.rendezvous = self.rendezvous
+            if self._lease is None:
+                # Lent by a thread: its cursors are not ours.
+                yield
+                return
+            with connection.pipeline():
+                self.rendezvous = Rendezvous(connection.flush_pipeline)
+                connection.rendezvous = self.rendezvous
                 yield
         finally:
-            self.rendezvous = self.connection.rendezvous = None
+            self.rendezvous = connection.rendezvous = None
             self.end_hold(reset=False)
