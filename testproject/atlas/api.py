@@ -14,6 +14,8 @@ from atlas.process import snapshot
 from atlas.views import distance_wanted, page_of
 from django_async_ext import afetch, gather_queries
 
+CHUNK = 200
+
 
 async def index(request: HttpRequest) -> JsonResponse:
     """Name the endpoints."""
@@ -97,7 +99,8 @@ async def stream(request: HttpRequest) -> StreamingHttpResponse:
     """Stream every city, a line of JSON each, from a cursor on the server."""
 
     async def lines() -> AsyncIterator[str]:
-        async for city in City.objects.defer("other_names"):
+        cities = City.objects.defer("other_names")
+        async for city in cities.aiterator(chunk_size=CHUNK):
             yield json.dumps(summary(city), ensure_ascii=False) + "\n"
 
     return StreamingHttpResponse(lines(), content_type="application/x-ndjson")

@@ -13,6 +13,7 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from functools import partial
 from time import process_time
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import connections
@@ -155,7 +156,8 @@ async def compare(distance: int) -> list[tuple[Experiment, list[Result]]]:
         with many_threads() as executor:
             sides = [OnTheLoop(), StockDjango(), ThreadPool(executor)]
             results = [(e, await contest(e, sides, distance)) for e in EXPERIMENTS]
-        await sync_to_async(connections["stock"].close_pool)()
+        if stock_pool():
+            await sync_to_async(connections["stock"].close_pool)()
         return results
 
 
@@ -208,5 +210,12 @@ def connections_in_use(side: Side) -> int:
     """Return how many connections *side* holds now."""
     if side.using == "default":
         return pool()["in_use"]
-    stats = connections[side.using].pool.get_stats()
+    if not (stock := stock_pool()):
+        return 0
+    stats = stock.get_stats()
     return stats["pool_size"] - stats["pool_available"]
+
+
+def stock_pool() -> Any:
+    """Return the pool of Django's own engine, which has one for PostgreSQL only."""
+    return getattr(connections["stock"], "pool", None)

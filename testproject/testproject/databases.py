@@ -6,23 +6,23 @@ own engine; only the comparison page asks it anything. The two differ in ENGINE.
 
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-ENGINES = {
-    "ours": "django_async_ext.db.backends",
-    "django": "django.db.backends",
-}
-POOL = {"min_size": 4, "max_size": 16}
+OURS = "django_async_ext.db.backends"
+DJANGOS = "django.db.backends"
+
+# As many connections open from the start as the dashboard has queries.
+POOL = {"min_size": 10, "max_size": 16}
 
 
-def databases(url: str, engine: str) -> dict[str, dict[str, object]]:
-    """Return DATABASES for *url*; *engine* is a key of ENGINES."""
+def databases(url: str) -> dict[str, dict[str, object]]:
+    """Return DATABASES for *url*."""
     return {
-        "default": database(url, ENGINES[engine]),
-        "stock": database(url, ENGINES["django"]) | {"TEST": {"MIRROR": "default"}},
+        "default": database(url, OURS),
+        "stock": database(url, DJANGOS) | {"TEST": {"MIRROR": "default"}},
     }
 
 
 def database(url: str, engines: str) -> dict[str, object]:
-    """Return the settings of one alias."""
+    """Return the settings of one alias; *engines* is the package of its engine."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         return {"ENGINE": f"{engines}.sqlite3", "NAME": unquote(parts.path[1:])}

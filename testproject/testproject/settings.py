@@ -3,7 +3,6 @@
 Environment:
 
 ``DATABASE_URL``   ``postgresql://user:password@host:port/name`` or ``sqlite:///file``
-``ATLAS_ENGINE``   ``django`` runs the whole site on Django's own engine instead
 ``ATLAS_HOSTS``    names the site answers to, separated by commas
 ``ATLAS_DEBUG``    ``0`` turns DEBUG off
 ``SECRET_KEY``     anything secret, for a site that others can reach
@@ -23,8 +22,7 @@ ALLOWED_HOSTS = os.environ.get("ATLAS_HOSTS", "localhost,127.0.0.1,[::1]").split
 # The first line that matters: ENGINE is django_async_ext.db.backends.postgresql
 # (or .sqlite3). It is put together from DATABASE_URL in databases.py.
 DATABASES = databases(
-    os.environ.get("DATABASE_URL", f"sqlite:///{BASE_DIR / 'atlas.sqlite3'}"),
-    engine=os.environ.get("ATLAS_ENGINE", "ours"),
+    os.environ.get("DATABASE_URL", f"sqlite:///{BASE_DIR / 'atlas.sqlite3'}")
 )
 
 INSTALLED_APPS = [
