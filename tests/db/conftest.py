@@ -1,6 +1,12 @@
 """Every test of the database uses the real ones, with transactions of its own."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
+from django.db import connections
+
+from tests.db.server import Server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -9,3 +15,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if str(item.path).startswith(here):
             mark = pytest.mark.django_db(transaction=True, databases="__all__")
             item.add_marker(mark)
+
+
+Configure = Callable[..., None]
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
+    """Change OPTIONS of a database for the pools and tasks that start from now on."""
+
+    def change(alias: str = "default", **options: Any) -> None:
+        for name, value in options.items():
+            monkeypatch.setitem(connections.settings[alias]["OPTIONS"], name, value)
+
+    return change
+
+
+@pytest.fixture
+def server(configure: Configure) -> Iterator[Server]:
+    """A look at the server from outside; it sees the sessions of this test only."""
+    with Server() as found:
+        configure(application_name=found.name)
+        yield found

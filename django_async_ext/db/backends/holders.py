@@ -7,6 +7,7 @@ tasks when the error is made.
 from __future__ import annotations
 
 import os
+import sysconfig
 from collections.abc import Iterable, Iterator
 from time import monotonic
 from types import FrameType
@@ -15,7 +16,12 @@ from typing import Any
 from django_async_ext.bridge import suspended_frame
 
 _MOST = 5
-_FOREIGN = (f"{os.sep}site-packages{os.sep}", f"{os.sep}django_async_ext{os.sep}")
+_FOREIGN = (
+    sysconfig.get_path("stdlib"),
+    f"{os.sep}site-packages{os.sep}",
+    f"{os.sep}dist-packages{os.sep}",
+    f"{os.sep}django_async_ext{os.sep}",
+)
 
 
 def describe_holders(connections: Iterable[Any]) -> str:

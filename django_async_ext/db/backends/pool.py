@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -28,6 +29,8 @@ from django.db.utils import OperationalError
 from django_async_ext.bridge import await_
 from django_async_ext.db.backends.holders import describe_holders
 from django_async_ext.exceptions import describe
+
+logger = logging.getLogger("django_async_ext.db")
 
 
 class Leasable:
@@ -95,7 +98,9 @@ class PoolOptions:
         """Read the option as given; raise ``ImproperlyConfigured`` if it is bad."""
         given = {} if configured is None or type(configured) is bool else configured
         if not isinstance(given, dict):
-            raise _bad_pool(alias, f"is {given!r}, but must be a dict, or True or False")
+            raise _bad_pool(
+                alias, f"is {given!r}, but must be a dict, or True or False"
+            )
         given = {name: v for name, v in given.items() if name not in cls.SYNC_ONLY}
         if unknown := given.keys() - cls.__dataclass_fields__.keys():
             raise _bad_pool(alias, f"has no option named {', '.join(sorted(unknown))}")
@@ -228,14 +233,15 @@ class Pool:
 
     def _give_up(self, waiter: asyncio.Future[Any]) -> None:
         if not waiter.done():
+            self._waiting.remove(waiter)
             timeout = self.options.timeout
             waiter.set_exception(self._exhausted(f"none came free in {timeout:g} s"))
 
     def _take_back(self, waiter: asyncio.Future[Leasable | None]) -> None:
-        # Cancelled in the same moment in which it was served.
-        if not waiter.done():
-            waiter.cancel()
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
         elif not waiter.cancelled() and waiter.exception() is None:
+            # Cancelled in the same moment in which it was served.
             connection = waiter.result()
             self.forget() if connection is None else self.put(connection)
 
@@ -331,7 +337,13 @@ class Pool:
         # In a context of its own: it must not inherit the caller's transaction.
         task = self.loop.create_task(chore, context=contextvars.Context())
         self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+        task.add_done_callback(self._end_chore)
+
+    def _end_chore(self, task: asyncio.Task[None]) -> None:
+        self._chores.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            words = "upkeep of the connection pool of database %r failed: %r"
+            logger.warning(words, self.alias, error)
 
     async def _fill(self) -> None:
         while not self.closed and self._size < self.options.min_size:

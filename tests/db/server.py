@@ -1,0 +1,77 @@
+"""What the server itself says about the sessions that a test opens."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from django.db import connections
+
+
+class Server:
+    """A session of its own on the server of the tests, which never waits long.
+
+    It looks at the sessions whose application_name is ``name``.
+    """
+
+    def __init__(self) -> None:
+        self.name = f"tests-{uuid.uuid4()}"
+        self._connection = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._connection.close()
+
+    def ask(self, query: str, *params: Any) -> list[Any]:
+        """Return the first column of the answer."""
+        return [row[0] for row in self._connection.execute(query, params)]
+
+    def sessions(self) -> int:
+        """Count the sessions of the test."""
+        return len(self.pids())
+
+    def pids(self) -> list[int]:
+        """Return the process ids of the test's sessions."""
+        return self.ask(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = %s", self.name
+        )
+
+    def running(self, words: str = "pg_sleep") -> int:
+        """Count the test's sessions that execute a statement with ``words`` in it."""
+        return len(
+            self.ask(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = %s "
+                "AND state = 'active' AND query LIKE %s",
+                self.name,
+                f"%{words}%",
+            )
+        )
+
+    def terminate(self) -> int:
+        """End every session of the test; return how many there were."""
+        pids = self.pids()
+        self.ask("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s) pid", pids)
+        return len(pids)
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
+    """Wait for what only another process can make true, and nothing announces."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def execute(sql: str, *params: Any, using: str = "default") -> list[Any]:
+    """Run a statement, as synchronous code does; return its rows."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchall() if cursor.description else []
+
+
+def sleep(seconds: float = 600, using: str = "default") -> None:
+    """Keep the server busy, by default until the statement is cancelled."""
+    execute("SELECT pg_sleep(%s)", seconds, using=using)
