@@ -36,8 +36,8 @@ class Bar:
 
     @property
     def is_long(self) -> bool:
-        """Whether the bar leaves no room beside it, but has enough within."""
-        return max(self.x, 100 - self.x - self.width) < 45
+        """Whether the bar leaves little room beside it, but has enough within."""
+        return self.width > 40 and max(self.x, 100 - self.x - self.width) < 45
 
 
 @dataclass(frozen=True)
