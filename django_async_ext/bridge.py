@@ -40,6 +40,7 @@ class _Bridge(greenlet):
     busy = False
     abandoned = False
     shields = 0
+    task: asyncio.Task[Any] | None = None
     owed: asyncio.CancelledError | None = None
     raised: BaseException | None = None
     # Never None: a bridge is given the greenlet of its coroutine.
@@ -73,7 +74,18 @@ _MOST_IDLE = 64
 
 def in_bridge() -> bool:
     """Tell whether the calling code may wait through ``await_()``."""
-    return type(getcurrent()) is _Bridge
+    bridge = getcurrent()
+    return type(bridge) is _Bridge and _serves(bridge)
+
+
+def _serves(bridge: _Bridge) -> bool:
+    # Not so in an eager task that began in the synchronous code of another one.
+    return bridge.task is _current_task() or bridge.abandoned
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    loop = asyncio._get_running_loop()
+    return None if loop is None else asyncio.current_task(loop)
 
 
 def on_loop(fn: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -102,7 +114,7 @@ def on_loop(fn: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run ``fn`` inside the bridge: ``on_loop()`` without its wrapper."""
     parent = getcurrent()
-    if type(parent) is _Bridge:
+    if type(parent) is _Bridge and _serves(parent):
         return fn(*args, **kwargs)
     if (handled := sys.exception()) is not None:
         fn = partial(_handling, handled, fn)
@@ -110,7 +122,7 @@ async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     bridge.parent = parent
     # One context on both sides: what either sets, the other sees.
     bridge.gr_context = parent.gr_context
-    bridge.busy = True
+    bridge.busy, bridge.task = True, _current_task()
     result = bridge.switch(fn, args, kwargs)
     while bridge.busy:
         try:
@@ -118,11 +130,16 @@ async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         except GeneratorExit:
             # The task was destroyed: nobody is left to wait for the clean-up.
             bridge.abandoned = True
+            bridge.parent = getcurrent()
             result = bridge.throw(*sys.exc_info())
         except BaseException:
+            bridge.parent = getcurrent()
             # With its traceback: greenlet.throw(exc) alone would drop it.
             result = bridge.throw(*sys.exc_info())
         else:
+            # It may be another one: that of an eager task's creator, or that in
+            # which the garbage collector ran.
+            bridge.parent = getcurrent()
             result = bridge.switch(value)
     _finish(bridge)
     return cast(T, result)
@@ -131,8 +148,10 @@ async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 def _finish(bridge: _Bridge) -> None:
     """Make ``bridge`` idle, and raise what its call raised."""
     error, bridge.raised = bridge.owed or bridge.raised, None
-    bridge.owed, bridge.shields, bridge.gr_context = None, 0, None
-    if not bridge.abandoned and len(_idle.bridges) < _MOST_IDLE:
+    bridge.owed = bridge.task = bridge.gr_context = None
+    # A suspended generator may end its shielded() later: not in another's call.
+    reusable = not (bridge.abandoned or bridge.shields)
+    if reusable and len(_idle.bridges) < _MOST_IDLE:
         _idle.bridges.append(bridge)
     if error is not None:
         try:
@@ -153,12 +172,15 @@ def await_(awaitable: Awaitable[T]) -> T:
     closed. Raises ``TypeError`` for an object that is not awaitable.
     """
     bridge = getcurrent()
-    if type(bridge) is not _Bridge or bridge.abandoned:
+    if type(bridge) is not _Bridge or bridge.abandoned or not _serves(bridge):
         raise _refuse(awaitable, bridge)
     if bridge.shields:
         return _to_completion(bridge, asyncio.ensure_future(awaitable))
     if bridge.owed is not None:
         _close(awaitable)
+        if isinstance(awaitable, asyncio.Future):
+            # As a cancelled task does with what it waits for.
+            awaitable.cancel()
         owed, bridge.owed = bridge.owed, None
         raise owed
     return _switch(bridge, awaitable)
@@ -172,7 +194,7 @@ def shielded() -> Iterator[None]:
     the latest when the bridge is left. Does nothing outside the bridge.
     """
     bridge = getcurrent()
-    if type(bridge) is not _Bridge:
+    if type(bridge) is not _Bridge or not _serves(bridge):
         yield
         return
     bridge.shields += 1
@@ -252,7 +274,7 @@ def _handling(handled: BaseException, fn: Callable[..., T], *args: Any, **kw: An
     try:
         raise handled
     except BaseException:
-        handled.__traceback__, handled.__context__ = traceback, context
+        _restore(handled, traceback, context)
         return fn(*args, **kw)
 
 
@@ -262,8 +284,16 @@ async def _awaiting(handled: BaseException, awaitable: Awaitable[T]) -> T:
     try:
         raise handled
     except BaseException:
-        handled.__traceback__, handled.__context__ = traceback, context
+        _restore(handled, traceback, context)
         return await awaitable
+
+
+def _restore(
+    handled: BaseException, traceback: object, context: BaseException | None
+) -> None:
+    # Not by assignment: a frozen dataclass, for one, refuses it.
+    BaseException.__setattr__(handled, "__traceback__", traceback)
+    BaseException.__setattr__(handled, "__context__", context)
 
 
 def _close(awaitable: object) -> None:
@@ -274,7 +304,7 @@ def _close(awaitable: object) -> None:
 
 def _refuse(awaitable: object, bridge: greenlet) -> Exception:
     _close(awaitable)
-    if type(bridge) is _Bridge:
+    if type(bridge) is _Bridge and bridge.abandoned:
         return BridgeAbandonedError(
             describe(
                 "bridge-abandoned",

@@ -73,9 +73,10 @@ async def _result(query: Any) -> Any:
         return await run(list, query)
     if inspect.isawaitable(query):
         return await query
-    if inspect.iscoroutinefunction(query):
-        return await query()
-    return await run(query)
+    called = query() if inspect.iscoroutinefunction(query) else await run(query)
+    # A manager's method is a plain function that returns a coroutine.
+    is_query = isinstance(called, QuerySet) or inspect.isawaitable(called)
+    return await _result(called) if is_query else called
 
 
 def _in_transaction() -> Any:

@@ -46,7 +46,7 @@ class TaskConnections:
         try:
             return self._own()[alias]
         except KeyError:
-            raise AttributeError(alias) from None
+            return self._of_the_test(alias)
 
     def __setattr__(self, alias: str, wrapper: Any) -> None:
         self._own()[alias] = wrapper
@@ -56,6 +56,14 @@ class TaskConnections:
             del self._own()[alias]
         except KeyError:
             raise AttributeError(alias) from None
+
+    def _of_the_test(self, alias: str) -> Any:
+        # A test case entered its transaction before the loop ran in this thread.
+        wrapper = self._threads.__dict__.get(alias)
+        if isinstance(wrapper, TaskOwned) and wrapper.transaction is not None:
+            if wrapper.is_lent():
+                return wrapper
+        raise AttributeError(alias)
 
     def _own(self) -> dict[str, Any]:
         loop = _get_running_loop()
