@@ -16,6 +16,7 @@ import asyncio
 import inspect
 import sys
 import threading
+from asyncio import _get_running_loop, current_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
@@ -29,6 +30,8 @@ from django_async_ext.exceptions import BridgeAbandonedError, NoBridgeError, des
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_EAGER_TASKS = hasattr(asyncio, "eager_task_factory")
+
 
 class _Bridge(greenlet):
     """A greenlet of ours; other libraries' greenlets are never reacted to.
@@ -40,7 +43,9 @@ class _Bridge(greenlet):
     busy = False
     abandoned = False
     shields = 0
-    task: asyncio.Task[Any] | None = None
+    stepped = 0
+    # Only the task's id: no cycle through a suspended greenlet is ever collected.
+    task = 0
     owed: asyncio.CancelledError | None = None
     raised: BaseException | None = None
     # Never None: a bridge is given the greenlet of its coroutine.
@@ -80,12 +85,10 @@ def in_bridge() -> bool:
 
 def _serves(bridge: _Bridge) -> bool:
     # Not so in an eager task that began in the synchronous code of another one.
-    return bridge.task is _current_task() or bridge.abandoned
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    loop = asyncio._get_running_loop()
-    return None if loop is None else asyncio.current_task(loop)
+    if not bridge.task or bridge.abandoned:
+        return True
+    loop = _get_running_loop()
+    return loop is None or id(current_task(loop)) == bridge.task
 
 
 def on_loop(fn: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -114,7 +117,7 @@ def on_loop(fn: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run ``fn`` inside the bridge: ``on_loop()`` without its wrapper."""
     parent = getcurrent()
-    if type(parent) is _Bridge and _serves(parent):
+    if type(parent) is _Bridge and _serves(parent) and not parent.stepped:
         return fn(*args, **kwargs)
     if (handled := sys.exception()) is not None:
         fn = partial(_handling, handled, fn)
@@ -122,7 +125,10 @@ async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     bridge.parent = parent
     # One context on both sides: what either sets, the other sees.
     bridge.gr_context = parent.gr_context
-    bridge.busy, bridge.task = True, _current_task()
+    bridge.busy = True
+    if _EAGER_TASKS:
+        loop = _get_running_loop()
+        bridge.task = 0 if loop is None else id(current_task(loop))
     result = bridge.switch(fn, args, kwargs)
     while bridge.busy:
         try:
@@ -148,7 +154,7 @@ async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 def _finish(bridge: _Bridge) -> None:
     """Make ``bridge`` idle, and raise what its call raised."""
     error, bridge.raised = bridge.owed or bridge.raised, None
-    bridge.owed = bridge.task = bridge.gr_context = None
+    bridge.owed = bridge.gr_context = None
     # A suspended generator may end its shielded() later: not in another's call.
     reusable = not (bridge.abandoned or bridge.shields)
     if reusable and len(_idle.bridges) < _MOST_IDLE:
@@ -202,6 +208,24 @@ def shielded() -> Iterator[None]:
         yield
     finally:
         bridge.shields -= 1
+
+
+@contextmanager
+def stepping() -> Iterator[None]:
+    """Let coroutines be stepped by hand inside the block.
+
+    Where that happens inside the bridge (see ``implicit_waits()``), each ``run()``
+    needs a greenlet of its own, or a wait would suspend who steps as well.
+    """
+    bridge = getcurrent()
+    if type(bridge) is not _Bridge:
+        yield
+        return
+    bridge.stepped += 1
+    try:
+        yield
+    finally:
+        bridge.stepped -= 1
 
 
 def implicit_waits(

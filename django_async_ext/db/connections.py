@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django_async_ext.bridge import run
 from django_async_ext.db.backends.base import LoopDatabaseWrapper
 from django_async_ext.db.backends.guard import wrong_engine
-from django_async_ext.db.backends.registry import existing_pool
+from django_async_ext.db.backends.registry import pool_for
 
 
 @asynccontextmanager
@@ -26,9 +26,7 @@ async def hold_connection(using: str | None = None) -> AsyncIterator[Any]:
     ``SET``, ``LISTEN``. Gives Django's connection wrapper. The session is reset
     afterwards, before anybody else gets the connection.
     """
-    wrapper = connections[using or DEFAULT_DB_ALIAS]
-    if not isinstance(wrapper, LoopDatabaseWrapper):
-        raise ImproperlyConfigured(wrong_engine(wrapper))
+    wrapper = _wrapper(using)
     await run(wrapper.begin_hold)
     try:
         yield wrapper
@@ -39,9 +37,14 @@ async def hold_connection(using: str | None = None) -> AsyncIterator[Any]:
 def pool_stats(using: str | None = None) -> dict[str, int]:
     """Return the counts of the running loop's pool for database ``using``.
 
-    Keys: ``size``, ``idle``, ``in_use``, ``waiting``, ``max_size``; all zero
-    before the first query. Raises ``RuntimeError`` without a running loop.
+    Keys: ``size``, ``idle``, ``in_use``, ``waiting``, ``max_size``. Raises
+    ``RuntimeError`` without a running loop.
     """
-    pool = existing_pool(using or DEFAULT_DB_ALIAS)
-    names = ("size", "idle", "in_use", "waiting", "max_size")
-    return pool.stats() if pool is not None else dict.fromkeys(names, 0)
+    return pool_for(_wrapper(using)).stats()
+
+
+def _wrapper(using: str | None) -> LoopDatabaseWrapper:
+    wrapper = connections[using or DEFAULT_DB_ALIAS]
+    if not isinstance(wrapper, LoopDatabaseWrapper):
+        raise ImproperlyConfigured(wrong_engine(wrapper))
+    return wrapper

@@ -60,9 +60,9 @@ class TaskConnections:
     def _of_the_test(self, alias: str) -> Any:
         # A test case entered its transaction before the loop ran in this thread.
         wrapper = self._threads.__dict__.get(alias)
-        if isinstance(wrapper, TaskOwned) and wrapper.transaction is not None:
-            if wrapper.is_lent():
-                return wrapper
+        in_transaction = isinstance(wrapper, TaskOwned) and wrapper.transaction
+        if in_transaction and wrapper.is_lent():
+            return wrapper
         raise AttributeError(alias)
 
     def _own(self) -> dict[str, Any]:

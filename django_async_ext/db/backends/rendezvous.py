@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
-from django_async_ext.bridge import AsIs, await_, run
+from django_async_ext.bridge import AsIs, await_, run, stepping
 
 
 class Stop:
@@ -73,7 +73,8 @@ class _Job:
         """Run until the job has ended or stops at the rendezvous."""
         while True:
             try:
-                yielded = self.resume()
+                with stepping():
+                    yielded = self.resume()
             except StopIteration as stop:
                 self.ended, self.result = True, stop.value
                 return

@@ -11,14 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.postgresql import base as django_postgresql
 
-from django_async_ext.db.backends.base import LoopDatabaseWrapper
-from django_async_ext.db.backends.rendezvous import Rendezvous
 from django_async_ext.exceptions import describe
 
 try:
-    from django_async_ext.db.backends.postgresql import driver
+    import psycopg  # noqa: F401
 except ImportError as error:
     raise ImproperlyConfigured(
         describe(
@@ -28,6 +25,12 @@ except ImportError as error:
             "Install it with: pip install 'django-async-ext[postgresql]'.",
         )
     ) from error
+
+from django.db.backends.postgresql import base as django_postgresql
+
+from django_async_ext.db.backends.base import LoopDatabaseWrapper
+from django_async_ext.db.backends.postgresql import driver
+from django_async_ext.db.backends.rendezvous import Rendezvous
 
 
 class DatabaseWrapper(LoopDatabaseWrapper, django_postgresql.DatabaseWrapper):

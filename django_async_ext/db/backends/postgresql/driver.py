@@ -13,6 +13,7 @@ import select
 import threading
 from collections import deque
 from contextlib import suppress
+from contextvars import ContextVar
 from time import monotonic
 from typing import Any
 
@@ -101,7 +102,7 @@ class Connection(Leasable, psycopg.Connection[Any]):
                 cursor_factory=cursor_factory,
                 **kwargs,
             )
-        twin = await_(AsyncConnection.connect(conninfo, **kwargs))
+        twin = _open_twin(conninfo, kwargs)
         twin._pool = None
         self = cls(twin.pgconn)
         self.twin = twin
@@ -257,6 +258,31 @@ class Connection(Leasable, psycopg.Connection[Any]):
         """Leave it to the pool to close the cursor on the server."""
         cursor._closed = True
         self.reset_sql = self.reset_sql or "CLOSE ALL"
+
+
+_attempts: ContextVar[list[Any]] = ContextVar("attempts")
+
+
+class _Twin(AsyncConnection[Any]):
+    """Opens the connection, and later asks the server to cancel statements."""
+
+    @classmethod
+    def _connect_gen(cls, *args: Any, **kwargs: Any) -> Any:
+        attempt = super()._connect_gen(*args, **kwargs)
+        _attempts.get().append(attempt)
+        return attempt
+
+
+def _open_twin(conninfo: str, kwargs: dict[str, Any]) -> _Twin:
+    attempts: list[Any] = []
+    _attempts.set(attempts)
+    try:
+        return await_(_Twin.connect(conninfo, **kwargs))
+    except BaseException:
+        # Cancelled, psycopg leaves a half-open socket to the garbage collector.
+        for attempt in attempts:
+            attempt.close()
+        raise
 
 
 class _Lock:
