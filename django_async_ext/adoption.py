@@ -9,6 +9,7 @@ that is not in one of the two tables.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -16,15 +17,19 @@ from importlib import import_module
 from typing import Any
 
 import asgiref.sync
+from django.core.handlers.base import BaseHandler
 from django.core.signals import request_finished, request_started
+from django.db import connections
 
 from django_async_ext.bridge import await_, in_bridge, run
 from django_async_ext.db.backends.ownership import lend
+from django_async_ext.db.transaction import aatomic
 
 _OURS = ("django.", "django_async_ext.")
 
 _stock_sync_to_async = asgiref.sync.sync_to_async
 _stock_call = asgiref.sync.AsyncToSync.__call__
+_stock_make_view_atomic = BaseHandler.make_view_atomic
 
 
 def sync_to_async(
@@ -62,6 +67,20 @@ def sync_to_async_if_known(func: Callable[..., Any], **options: Any) -> Any:
     return _stock_sync_to_async(func, **options)
 
 
+#: Django's caches that wait for the database, or for nothing.
+_CACHES = {f"django.core.cache.backends.{name}" for name in ("base", "db", "locmem")}
+
+
+def sync_to_async_in_cache(func: Callable[..., Any], **options: Any) -> Any:
+    """Use the bridge for a cache in the database, which belongs to the transaction.
+
+    Other caches may block on any server or disk.
+    """
+    if func.__module__ in _CACHES:
+        return sync_to_async(func, **options)
+    return _stock_sync_to_async(func, **options)
+
+
 #: Modules whose calls wait through the database wrapper, and what they get.
 MODULES = {
     "django.contrib.auth": sync_to_async,
@@ -69,6 +88,7 @@ MODULES = {
     "django.contrib.contenttypes.fields": sync_to_async,
     "django.contrib.sessions.backends.base": sync_to_async_if_known,
     "django.contrib.sessions.backends.db": sync_to_async,
+    "django.core.cache.backends.base": sync_to_async_in_cache,
     "django.core.paginator": sync_to_async,
     "django.db.models.base": sync_to_async,
     "django.db.models.fields.related_descriptors": sync_to_async,
@@ -81,7 +101,6 @@ LEFT = {
     "django.contrib.auth.decorators": "calls the project's own test function",
     "django.contrib.auth.hashers": "hashing takes CPU time and belongs in a thread",
     "django.contrib.staticfiles.handlers": "reads files",
-    "django.core.cache.backends.base": "may block on any cache server",
     "django.core.handlers.asgi": "runs the project's synchronous code",
     "django.core.handlers.base": "runs the project's synchronous code",
     "django.core.handlers.exception": "runs the project's synchronous code",
@@ -92,11 +111,24 @@ LEFT = {
 }
 
 
+def _make_view_atomic(self: Any, view: Any) -> Any:
+    # Follows Django: BaseHandler.make_view_atomic(), which refuses these views.
+    if not inspect.iscoroutinefunction(view):
+        return _stock_make_view_atomic(self, view)
+    exempt: set[str] = getattr(view, "_non_atomic_requests", set())
+    for alias, database in connections.settings.items():
+        if database["ATOMIC_REQUESTS"] and alias not in exempt:
+            view = aatomic(using=alias)(view)
+    return view
+
+
 def adopt() -> None:
     """Let Django's awaitables wait on the loop; does nothing the second time."""
     for name, version in MODULES.items():
         _module(name).sync_to_async = version
     asgiref.sync.AsyncToSync.__call__ = _call  # type: ignore[method-assign]
+    handler: Any = BaseHandler
+    handler.make_view_atomic = _make_view_atomic
 
 
 def release() -> None:
@@ -104,6 +136,8 @@ def release() -> None:
     for name in MODULES:
         _module(name).sync_to_async = _stock_sync_to_async
     asgiref.sync.AsyncToSync.__call__ = _stock_call  # type: ignore[method-assign]
+    handler: Any = BaseHandler
+    handler.make_view_atomic = _stock_make_view_atomic
 
 
 def _module(name: str) -> Any:

@@ -6,6 +6,7 @@ Contract: tag ``async``. Each check has an id, a hint, and an entry in
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ def register() -> None:
     """Register every check of this module."""
     register_check(check_settings, TAG)
     register_check(check_databases, TAG)
+    register_check(check_environment, TAG)
 
 
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
@@ -45,6 +47,22 @@ def check_databases(**kwargs: Any) -> list[CheckMessage]:
         ):
             found.append(_wrong_engine(alias, database["ENGINE"]))
     return found
+
+
+def check_environment(**kwargs: Any) -> list[CheckMessage]:
+    """W003: Django's guard against queries that block the loop is off."""
+    engines = [database["ENGINE"] for database in connections.settings.values()]
+    ours = any(engine.startswith(ENGINES) for engine in engines)
+    if not (ours and os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")):
+        return []
+    return [
+        Warning(
+            "DJANGO_ALLOW_ASYNC_UNSAFE is set: a synchronous query on the event loop "
+            "blocks it, and runs outside the transaction of its task.",
+            "Unset it; call synchronous code through on_loop().",
+            id="async_ext.W003",
+        )
+    ]
 
 
 def _check_ours(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:

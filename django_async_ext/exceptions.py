@@ -7,6 +7,9 @@
     ├── BridgeAbandonedError (RuntimeError) a wait in code whose task is gone
     └── ConnectionOwnershipError            a connection used by the wrong task
 
+    RuntimeWarning
+    └── OutsideTransactionWarning           a thread left its task's transaction
+
 Database errors stay Django's, bad settings raise ``ImproperlyConfigured`` and
 synchronous database access on the event loop raises Django's
 ``SynchronousOnlyOperation``: code that handles them today goes on working.
@@ -37,3 +40,7 @@ class BridgeAbandonedError(AsyncExtError, RuntimeError):
 
 class ConnectionOwnershipError(AsyncExtError):
     """A task used a database connection that another task holds."""
+
+
+class OutsideTransactionWarning(RuntimeWarning):
+    """A thread queried outside the transaction of the task that started it."""

@@ -8,8 +8,8 @@ that savepoints, durable blocks, rollbacks and hooks are Django's, and
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
-from functools import wraps
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import update_wrapper, wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -78,18 +78,23 @@ async def aon_commit(
 ) -> None:
     """Call ``func`` after the current transaction commits; see on_commit().
 
-    ``func`` may be a coroutine function: it is awaited, in the task that
-    commits. Without a transaction it is called at once.
+    What ``func`` returns is awaited if it can be, in the task that commits. Without
+    a transaction it is called at once.
     """
-    hook = _awaiting(func) if inspect.iscoroutinefunction(func) else func
+    hook = _awaiting(func) if callable(func) else func
     await run(transaction.on_commit, hook, using, robust)
 
 
-def _awaiting(func: Callable[[], Coroutine[Any, Any, Any]]) -> Callable[[], Any]:
-    def hook() -> None:
-        await_(func()) if in_bridge() else async_to_sync(func)()
+def _awaiting(func: Callable[[], Any]) -> Callable[[], None]:
+    async def complete(result: Awaitable[Any]) -> None:
+        await result
 
-    return wraps(func)(hook)
+    def hook() -> None:
+        result = func()
+        if inspect.isawaitable(result):
+            await_(result) if in_bridge() else async_to_sync(complete)(result)
+
+    return update_wrapper(hook, func)
 
 
 def _not_decoratable(fn: Any) -> str:

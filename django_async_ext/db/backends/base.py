@@ -23,6 +23,7 @@ from django_async_ext.bridge import in_bridge, run, shielded
 from django_async_ext.db.backends import ownership
 from django_async_ext.db.backends.cursors import leased
 from django_async_ext.db.backends.guard import install as install_guard
+from django_async_ext.db.backends.idle import IdleWatch
 from django_async_ext.db.backends.pool import Leasable, Pool, PoolOptions
 from django_async_ext.db.backends.registry import close_pools, pool_for
 from django_async_ext.db.backends.rendezvous import Rendezvous
@@ -40,6 +41,7 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     owner: asyncio.Task[Any] | None = None
     _lease: Leasable | None = None
     _holds = 0
+    _idle_watch: IdleWatch | None = None
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         ownership.install()
@@ -98,6 +100,18 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
             self.transaction = object() if value else None
             if self.owner is not None:
                 ownership.announce(self)
+                self._watch_idleness(value)
+
+    def _watch_idleness(self, begins: bool) -> None:
+        watch, self._idle_watch = self._idle_watch, None
+        if watch is not None:
+            watch.stop()
+        if begins:
+            self._idle_watch = IdleWatch(self)
+
+    def is_busy(self) -> bool:
+        """Tell whether a statement runs, or its rows are being read."""
+        return self._lease is not None and bool(self._lease.open_cursors)
 
     def get_autocommit(self) -> bool:
         """As in Django, without a lease only to tell the default."""
@@ -206,6 +220,8 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
             super().set_autocommit(False)
 
     def _cursor(self, name: str | None = None) -> Any:
+        if self.owner is None:
+            ownership.warn_outside(self)
         # Code that hooks into it may use a cursor of its own on the way.
         self._holds += 1
         try:
@@ -224,7 +240,11 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     def release_if_free(self) -> None:
         """End the lease, unless a cursor, a transaction or a hold needs it."""
         lease = self._lease
-        if lease is None or lease.open_cursors or not self.autocommit:
+        if lease is None or lease.open_cursors:
+            return
+        if self._idle_watch is not None:
+            self._idle_watch.idle_since = monotonic()
+        if not self.autocommit:
             return
         if not (self.in_atomic_block or self._holds or self._lease_per_task):
             self._release()

@@ -46,10 +46,21 @@ def _describe(connection: Any) -> str:
 def task_line(task: Any) -> str:
     """Return the innermost line of the user's code at which ``task`` waits."""
     frames = list(_frames(task.get_coro()))
-    for frame in reversed(frames):
+    if not frames:
+        return "an unknown line"
+    return _line(_innermost(reversed(frames)) or frames[-1])
+
+
+def user_frame(frame: FrameType) -> FrameType:
+    """Return the nearest caller of ``frame`` in the user's code."""
+    return _innermost(_callers(frame)) or frame
+
+
+def _innermost(frames: Iterable[FrameType]) -> FrameType | None:
+    for frame in frames:
         if not any(part in frame.f_code.co_filename for part in _FOREIGN):
-            return _line(frame)
-    return _line(frames[-1]) if frames else "an unknown line"
+            return frame
+    return None
 
 
 def _frames(awaited: Any) -> Iterator[FrameType]:

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
+import warnings
 from asyncio import _get_running_loop, current_task
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +27,12 @@ from typing import Any, NamedTuple
 
 from django.db import connections
 
-from django_async_ext.exceptions import ConnectionOwnershipError, describe
+from django_async_ext.db.backends.holders import user_frame
+from django_async_ext.exceptions import (
+    ConnectionOwnershipError,
+    OutsideTransactionWarning,
+    describe,
+)
 
 
 class TaskConnections:
@@ -177,6 +184,28 @@ def check(wrapper: Any) -> None:
             "Run it in the same task, or pass the queries to gather_queries(); work "
             "that is not part of the transaction starts after it (aon_commit).",
         )
+    )
+
+
+def warn_outside(wrapper: Any) -> None:
+    """Warn of a thread that queries outside the transaction of its task.
+
+    Gives ``OutsideTransactionWarning`` for the line of the project that queried.
+    """
+    parent = ancestor(wrapper.alias)
+    if parent is None or parent.wrapper is wrapper or not parent.is_in_transaction():
+        return
+    line = user_frame(sys._getframe(1))
+    message = describe(
+        "outside-transaction",
+        f"A thread queried database {wrapper.alias!r} on a connection of its own, "
+        "while the task that sent it there is in a transaction: the query is not "
+        "part of it.",
+        "Call the function as `await on_loop(fn)(...)`, which stays in the task, or "
+        "do it before or after the transaction.",
+    )
+    warnings.warn_explicit(
+        message, OutsideTransactionWarning, line.f_code.co_filename, line.f_lineno
     )
 
 
