@@ -64,15 +64,17 @@ class Watcher:
         """
         waiter = self._waiter = _Wake(loop=self.loop)
         self._wants_read = read
+        if read and not self._is_registered:
+            # The loop keeps the context of whoever registers, with all that is in it.
+            add = self.loop.add_reader
+            Context().run(_register, add, self.fd, self._on_readable)
+            self._is_registered = True
+        if write:
+            _register(self.loop.add_writer, self.fd, waiter.wake, (False, True))
         timer = None
+        if timeout is not None:
+            timer = self.loop.call_later(timeout, waiter.wake, (False, False))
         try:
-            if read and not self._is_registered:
-                _register(self.loop.add_reader, self.fd, self._on_readable)
-                self._is_registered = True
-            if write:
-                _register(self.loop.add_writer, self.fd, waiter.wake, (False, True))
-            if timeout is not None:
-                timer = self.loop.call_later(timeout, waiter.wake, (False, False))
             return await_(waiter)
         finally:
             self._waiter = None
