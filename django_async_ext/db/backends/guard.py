@@ -18,7 +18,8 @@ from typing import Any
 import django.utils.asyncio
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Model
+from django.db.models import ForeignObject, Model
+from django.db.models.query_utils import DeferredAttribute
 
 from django_async_ext.bridge import in_bridge
 from django_async_ext.exceptions import describe
@@ -96,24 +97,36 @@ def _callers(frame: FrameType | None) -> Iterator[FrameType]:
 def _lazy_access(frame: FrameType) -> str | None:
     if frame.f_code.co_name != "__get__":
         return None
-    instance = frame.f_locals.get("instance")
+    instance, descriptor = frame.f_locals.get("instance"), frame.f_locals.get("self")
     if not isinstance(instance, Model):
         return None
-    name, model = _attribute(frame.f_locals.get("self")), type(instance).__name__
-    variable = model.lower()
+    name, load = _attribute(descriptor)
+    if name is None:
+        return None
+    model = type(instance).__name__
     return describe(
         "lazy-relation",
         _DJANGO_TEXT,
         f"{model}.{name} is not loaded, and reading it would query the database and "
         "block the event loop.",
-        f"Load it with the object (select_related({name!r}), or prefetch_related), "
-        f'load it now (await afetch({variable}, "{name}")), or let this coroutine '
-        "wait implicitly (@implicit_waits).",
+        f"Load it with the object ({load}), load it now (await "
+        f'afetch({model.lower()}, "{name}")), or let this coroutine wait implicitly '
+        "(@implicit_waits).",
     )
 
 
-def _attribute(descriptor: Any) -> str:
-    field = getattr(descriptor, "field", None) or getattr(descriptor, "related", None)
-    if hasattr(descriptor, "related"):
-        return descriptor.related.get_accessor_name()
-    return field.name if field is not None else "the attribute"
+def _attribute(descriptor: Any) -> tuple[str | None, str]:
+    """Name the attribute that is read, and what loads it with the object."""
+    if isinstance(descriptor, DeferredAttribute):
+        return descriptor.field.attname, "without defer(), or with its name in only()"
+    if related := getattr(descriptor, "related", None):
+        name = related.get_accessor_name()
+        return name, f"select_related({name!r}), or prefetch_related"
+    # Until Django 6.0, a GenericForeignKey is its own descriptor.
+    field = getattr(descriptor, "field", descriptor)
+    if not getattr(field, "is_relation", False):
+        return None, ""
+    name, prefetch = field.name, "prefetch_related"
+    if isinstance(field, ForeignObject):
+        return name, f"select_related({name!r}), or {prefetch}"
+    return name, f"{prefetch}({name!r})"
