@@ -8,6 +8,7 @@ wait through the bridge once adopted. Here are only ``await queryset``, streamin
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable
+from functools import cache
 from typing import Any, TypeVar
 
 from django.db.models import Manager, Model, QuerySet, prefetch_related_objects
@@ -61,6 +62,31 @@ class AsyncQuerySet(QuerySet[M]):
 
 class AsyncManager(Manager.from_queryset(AsyncQuerySet)):  # type: ignore[misc]
     """A manager whose querysets can be awaited and streamed."""
+
+    @classmethod
+    def from_queryset(
+        cls, queryset_class: type[QuerySet[Any]], class_name: str | None = None
+    ) -> type[Manager[Any]]:
+        """As in Django; the querysets can be awaited, whatever their class."""
+        if not issubclass(queryset_class, AsyncQuerySet):
+            queryset_class = _awaitable(queryset_class)
+        manager: type[Manager[Any]] = super().from_queryset(queryset_class, class_name)
+        return manager
+
+
+@cache
+def _awaitable(queryset_class: type[QuerySet[Any]]) -> type[QuerySet[Any]]:
+    def reduce(self: Any) -> Any:
+        # Made here, the class cannot be found by its name.
+        return _new_awaitable, (queryset_class,), self.__getstate__()
+
+    name = f"Async{queryset_class.__name__}"
+    return type(name, (queryset_class, AsyncQuerySet), {"__reduce__": reduce})
+
+
+def _new_awaitable(queryset_class: type[QuerySet[Any]]) -> QuerySet[Any]:
+    made = _awaitable(queryset_class)
+    return made.__new__(made)
 
 
 async def afetch(objects: M | Iterable[M], *lookups: str) -> None:
