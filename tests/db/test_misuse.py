@@ -126,3 +126,18 @@ async def test_a_hook_after_the_commit_is_not_in_the_transaction(
         async with aatomic():
             await aon_commit(lambda: on_loop(_sleep_on_the_server)())
     assert not caplog.records
+
+
+async def test_a_connection_of_one_s_own_is_no_accident() -> None:
+    def count() -> int:
+        own = connection.copy()
+        try:
+            with own.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM library_author")
+                return cursor.fetchone()[0]
+        finally:
+            own.close()
+
+    with warnings.catch_warnings(record=True) as caught:
+        assert await _create_and(on_loop(count)) == 0
+    assert not caught

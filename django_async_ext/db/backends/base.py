@@ -220,7 +220,7 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
             super().set_autocommit(False)
 
     def _cursor(self, name: str | None = None) -> Any:
-        if self.owner is None:
+        if self.owner is None and self._shares_pool:
             ownership.warn_outside(self)
         # Code that hooks into it may use a cursor of its own on the way.
         self._holds += 1
