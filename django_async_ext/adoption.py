@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import Any
 
 import asgiref.sync
+from django.apps import apps
 from django.core.handlers.base import BaseHandler
 from django.core.signals import request_finished, request_started
 from django.db import connections
@@ -125,7 +126,8 @@ def _make_view_atomic(self: Any, view: Any) -> Any:
 def adopt() -> None:
     """Let Django's awaitables wait on the loop; does nothing the second time."""
     for name, version in MODULES.items():
-        _module(name).sync_to_async = version
+        if module := _module(name):
+            module.sync_to_async = version
     asgiref.sync.AsyncToSync.__call__ = _call  # type: ignore[method-assign]
     handler: Any = BaseHandler
     handler.make_view_atomic = _make_view_atomic
@@ -134,14 +136,21 @@ def adopt() -> None:
 def release() -> None:
     """Undo ``adopt()``."""
     for name in MODULES:
-        _module(name).sync_to_async = _stock_sync_to_async
+        if module := _module(name):
+            module.sync_to_async = _stock_sync_to_async
     asgiref.sync.AsyncToSync.__call__ = _stock_call  # type: ignore[method-assign]
     handler: Any = BaseHandler
     handler.make_view_atomic = _stock_make_view_atomic
 
 
 def _module(name: str) -> Any:
-    return sys.modules.get(name) or import_module(name)
+    try:
+        return sys.modules.get(name) or import_module(name)
+    except RuntimeError:
+        # Its models have no application, unless that is installed.
+        if apps.is_installed(".".join(name.split(".")[:3])):
+            raise
+        return None
 
 
 def _call(self: Any, *args: Any, **kwargs: Any) -> Any:
