@@ -20,6 +20,7 @@ from tests.upstream.comparing import (
     Verdict,
     judge,
     load_expected,
+    load_may_block,
 )
 from tests.upstream.labels import resolve
 from tests.upstream.outcomes import FAILED, PASSED, LabelRun, load, save
@@ -106,7 +107,7 @@ def _compare(job: Job, mode: str, baseline: LabelRun) -> tuple[LabelRun, Verdict
     series = job.environment.django.rpartition(".")[0]
     expected = [e for e in load_expected() if e.applies(mode, job.engine, series)]
     ours = run_label(job, mode, baseline.label)
-    verdict = judge(baseline, ours, expected)
+    verdict = judge(baseline, ours, expected, load_may_block())
     _show(baseline.label, mode, baseline, ours, verdict)
     _keep(job, mode, baseline, ours, verdict)
     return ours, verdict
@@ -125,6 +126,7 @@ def _show(
     lines += [f"    {_line(it)}" for it in shown]
     if len(verdict.unexplained) > len(shown):
         lines.append(f"    and {len(verdict.unexplained) - len(shown)} more")
+    lines += [f"    blocked the loop: {test}" for test in verdict.blocking[:SHOWN]]
     lines += [f"    expected, but did not differ: {test}" for test in verdict.gone]
     print("\n".join(lines), flush=True)
 
@@ -150,6 +152,7 @@ def _keep(
         "failed": ours.count(FAILED),
         "seconds": ours.seconds,
         "broken": ours.broken,
+        "blocking_waits": ours.blocking,
         **asdict(verdict),
     }
     path.write_text(json.dumps(result, indent=1))
@@ -160,12 +163,15 @@ def _summary(results: list[tuple[LabelRun, Verdict]]) -> int:
     explained = sum(len(verdict.explained) for _, verdict in results)
     gone = sum(len(verdict.gone) for _, verdict in results)
     broken = sum(bool(run.broken) for run, _ in results)
+    blocking = sum(len(run.blocking) for run, _ in results)
+    blocked = sum(len(verdict.blocking) for _, verdict in results)
     print(
         f"\n{len(results)} label runs, {broken} broken off; {unexplained} differences "
-        f"not expected, {explained} expected, {gone} expected ones did not happen.\n"
+        f"not expected, {explained} expected, {gone} expected ones did not happen; "
+        f"{blocking} waits blocked the loop, in {blocked} tests that must not.\n"
         f"Results: {CACHE / 'results'}"
     )
-    return 1 if unexplained or gone or broken else 0
+    return 1 if unexplained or gone or broken or blocked else 0
 
 
 if __name__ == "__main__":

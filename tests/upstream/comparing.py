@@ -2,7 +2,8 @@
 
 Contract: ``differences()`` lists the tests that did worse on our engine;
 ``judge()`` splits them into explained and unexplained ones, and lists the
-expected differences that did not happen, which are faults of the list.
+expected differences that did not happen, which are faults of the list. A wait
+that blocked the loop is a fault too, unless the list names its test.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class Verdict:
     unexplained: list[Difference] = field(default_factory=list)
     explained: list[Difference] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    #: Tests in which a wait blocked the loop.
+    blocking: list[str] = field(default_factory=list)
 
 
 def differences(baseline: LabelRun, ours: LabelRun) -> Iterator[Difference]:
@@ -77,7 +80,12 @@ def _is_worse(before: str, after: str) -> bool:
     return after in FAILED or (before == "skip" and after == "not run")
 
 
-def judge(baseline: LabelRun, ours: LabelRun, expected: Iterable[Expected]) -> Verdict:
+def judge(
+    baseline: LabelRun,
+    ours: LabelRun,
+    expected: Iterable[Expected],
+    may_block: Iterable[str] = (),
+) -> Verdict:
     """Compare, and hold what differs against the expected differences."""
     verdict = Verdict()
     awaited = {entry.test for entry in expected}
@@ -87,6 +95,7 @@ def judge(baseline: LabelRun, ours: LabelRun, expected: Iterable[Expected]) -> V
         (verdict.explained if known else verdict.unexplained).append(difference)
     ran = awaited & (baseline.outcomes.keys() | ours.outcomes.keys())
     verdict.gone = sorted(ran - {difference.test for difference in found})
+    verdict.blocking = sorted({test for test, _ in ours.blocking} - set(may_block))
     return verdict
 
 
@@ -95,6 +104,12 @@ def load_expected(path: Path = EXPECTED) -> list[Expected]:
     with path.open("rb") as file:
         entries = tomllib.load(file).get("difference", [])
     return [_checked(entry) for entry in entries]
+
+
+def load_may_block(path: Path = EXPECTED) -> list[str]:
+    """Read which tests may block the loop."""
+    with path.open("rb") as file:
+        return [entry["test"] for entry in tomllib.load(file).get("blocking", [])]
 
 
 def _checked(entry: dict[str, object]) -> Expected:

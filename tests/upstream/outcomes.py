@@ -44,6 +44,8 @@ class LabelRun:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     seconds: float = 0.0
     broken: str = ""
+    #: Waits that blocked the loop's thread: the test, and the stack of each.
+    blocking: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, test: str, outcome: Outcome) -> None:
         """Note an outcome, unless a heavier one is known for the test."""

@@ -137,6 +137,8 @@ def _note(
     for event in events:
         if event["event"] == "outcome":
             run.add(event["test"], Outcome(event["outcome"], event["detail"]))
+        elif event["event"] == "blocking wait":
+            run.blocking.append((event["test"], event["detail"]))
     if events and events[-1]["event"] == "finished":
         return ""
     slow = status is None or status == _TEST_TIMEOUT

@@ -53,6 +53,13 @@ def test_an_expected_difference_of_another_label_is_not_awaited():
     assert not judge(run_of(test="ok"), run_of(test="ok"), [expect("other")]).gone
 
 
+def test_a_wait_that_blocks_the_loop_is_a_fault():
+    run = run_of(test="ok")
+    run.blocking.append(("test", "the stack"))
+    assert judge(run, run, []).blocking == ["test"]
+    assert not judge(run, run, [], ["test"]).blocking
+
+
 def test_the_heavier_of_two_outcomes_counts():
     run = run_of(test="fail")
     run.add("test", Outcome("error"))

@@ -8,6 +8,9 @@ In the mode "bridge" everything that ``runtests.py`` does (creating databases,
 fixtures, tests, teardown) happens in one greenlet of one task on a running
 event loop. In the mode "sync" the same engine runs without a loop. In both the
 package is active; the mode "baseline" does not import it.
+
+In the mode "bridge" the worker also notes every wait of psycopg that blocks the
+thread of the loop: there should be none.
 """
 
 import asyncio
@@ -43,6 +46,10 @@ class Records:
             line |= {"outcome": outcome, "detail": detail}
         self.file.write(json.dumps(line) + "\n")
 
+    def write_blocking_wait(self, test, stack):
+        line = {"event": "blocking wait", "test": test, "detail": stack}
+        self.file.write(json.dumps(line) + "\n")
+
     def finish(self):
         self.file.write(json.dumps({"event": "finished"}) + "\n")
 
@@ -52,14 +59,20 @@ class RecordingResult(unittest.TextTestResult):
 
     records = None
     limit = 0
+    current = "outside of tests"
+    on_loop = False
 
     def startTest(self, test):
+        RecordingResult.current = test.id()
+        self.tasks_before = asyncio.all_tasks() if self.on_loop else ()
         self.records.write("start", test)
         signal.setitimer(signal.ITIMER_REAL, self.limit)
         super().startTest(test)
 
     def stopTest(self, test):
         super().stopTest(test)
+        if self.on_loop:
+            end_tasks(asyncio.all_tasks().difference(self.tasks_before))
         signal.setitimer(signal.ITIMER_REAL, 0)
         self.records.write("stop", test)
 
@@ -139,6 +152,40 @@ async def on_running_loop(function):
     return await on_loop(function)()
 
 
+def end_tasks(tasks):
+    """Cancel what a test left running.
+
+    Without this runner every asynchronous test has a loop of its own, and
+    ``asyncio.run()`` cancels its tasks.
+    """
+    from django_async_ext import await_
+
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await_(asyncio.wait(tasks))
+
+
+def note_blocking_waits(records):
+    """Write down where psycopg blocks a thread that runs an event loop."""
+    try:
+        from psycopg import waiting
+    except ImportError:
+        return
+
+    def noting(wait):
+        def noting_wait(*args, **kwargs):
+            if asyncio._get_running_loop() is not None:
+                stack = "".join(traceback.format_stack(limit=30))
+                records.write_blocking_wait(RecordingResult.current, stack)
+            return wait(*args, **kwargs)
+
+        return noting_wait
+
+    for name in ("wait", "wait_conn"):
+        setattr(waiting, name, noting(getattr(waiting, name)))
+
+
 def own_temporary_folder():
     """Follow ``runtests.py``: a folder for the run, removed after it."""
     tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="django_")
@@ -160,6 +207,9 @@ def prepare(mode, records, left_out):
 
     original, runtests.get_runner = runtests.get_runner, get_runner
     RecordingResult.records = Records(records)
+    if mode == "bridge":
+        RecordingResult.on_loop = True
+        note_blocking_waits(RecordingResult.records)
     RecordingResult.limit = float(os.environ["DJANGO_SUITE_TEST_LIMIT"])
     signal.signal(signal.SIGALRM, end_slow_test)
     return runtests.django_tests
