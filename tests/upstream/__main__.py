@@ -53,7 +53,7 @@ def _options() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("labels", nargs="*", help="labels or test ids of Django's suite, or the "
-        "sets orm (default), web and all")  # fmt: skip
+        "sets ci, orm (default), web and all")  # fmt: skip
     add("--django", choices=SERIES, default=SERIES[-1])
     add("--engine", choices=ENGINES, default=ENGINES[0])
     add("--mode", choices=[*MODES, "baseline", "all"], default="bridge")

@@ -1,8 +1,8 @@
 """Which labels of Django's suite run when none are named.
 
 Contract: ``resolve(names, tests)`` turns the names of the command line into
-labels. The sets ``orm`` (the default), ``web`` and ``all`` may stand among
-the names. A label that a version of Django does not have is left out of a set,
+labels. The sets ``ci``, ``orm`` (the default), ``web`` and ``all`` may stand
+among the names. A label that a version of Django does not have is left out of a set,
 and is an error when named itself.
 """
 
@@ -60,6 +60,13 @@ WEB = """
     user_commands view_tests wsgi
 """
 
+#: Labels of ORM that take as long as all the others together.
+SLOW = "admin_views auth_tests cache migrations test_runner"
+
+#: For every change: about five minutes on two processors.
+CI = [label for label in ORM.split() if label not in SLOW.split()]
+CI += "asgi handlers middleware servers".split()
+
 #: Folders of ``tests/`` that are not labels, as in Django's runtests.py, and
 #: gis_tests, which needs a spatial engine.
 NOT_LABELS = {"gis_tests", "import_error_package", "test_runner_apps"}
@@ -68,7 +75,8 @@ NOT_LABELS = {"gis_tests", "import_error_package", "test_runner_apps"}
 def resolve(names: Iterable[str], tests: Path) -> list[str]:
     """Return the labels that ``names`` stand for, each once, in order."""
     existing = set(_existing(tests))
-    sets = {"orm": ORM.split(), "web": WEB.split(), "all": sorted(existing)}
+    orm, web = ORM.split(), WEB.split()
+    sets = {"ci": CI, "orm": orm, "web": web, "all": sorted(existing)}
     labels: dict[str, None] = {}
     for name in names or ["orm"]:
         if name in sets:
