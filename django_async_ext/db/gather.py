@@ -22,7 +22,11 @@ from django.db.models.query import RawQuerySet
 
 from django_async_ext import conf
 from django_async_ext.bridge import run
-from django_async_ext.db.backends.rendezvous import run_together
+from django_async_ext.db.backends.rendezvous import (
+    TOLERATED,
+    is_cancelled,
+    run_together,
+)
 
 Job = Callable[[], Awaitable[Any]]
 
@@ -37,6 +41,7 @@ async def gather_queries(
 
     A query is a queryset (its result is the list of its rows, and its cache is
     filled), an awaitable, or a callable without arguments, synchronous or not.
+    Given twice, a queryset or awaitable runs once, and a callable twice.
 
     ``limit`` is how many may run at once, by default one less than the pool
     holds. ``return_exceptions`` puts exceptions among the results, as
@@ -48,21 +53,30 @@ async def gather_queries(
     """
     try:
         _validate(queries, limit)
-        unique = list({id(query): query for query in queries}.values())
-        results = await _run(unique, limit, return_exceptions, pipeline)
+        unique = {_key(*item): item[1] for item in enumerate(queries)}
+        jobs = list(unique.values())
+        results = await _run(jobs, limit, return_exceptions, pipeline)
     finally:
         _close_unstarted(queries)
-    by_query = {
-        id(query): result for query, result in zip(unique, results, strict=True)
-    }
-    return [by_query[id(query)] for query in queries]
+    by_key = dict(zip(unique, results, strict=True))
+    return [by_key[_key(*item)] for item in enumerate(queries)]
+
+
+def _key(index: int, query: Any) -> tuple[int, int]:
+    return (0, id(query)) if _is_query(query) else (1, index)
+
+
+def _is_query(value: Any) -> bool:
+    return isinstance(value, (QuerySet, RawQuerySet)) or inspect.isawaitable(value)
 
 
 async def _run(
     queries: Sequence[Any], limit: int | None, return_exceptions: bool, pipeline: bool
 ) -> list[Any]:
     jobs = [partial(_result, query) for query in queries]
-    wrapper = _in_transaction() or (connections[DEFAULT_DB_ALIAS] if pipeline else None)
+    wrapper = _in_transaction()
+    if wrapper is None and pipeline:
+        wrapper = connections[next(iter(_aliases(queries)))]
     if wrapper is not None:
         return await run_together(wrapper, jobs, return_exceptions)
     return await _parallel(jobs, limit or _default_limit(queries), return_exceptions)
@@ -75,8 +89,7 @@ async def _result(query: Any) -> Any:
         return await query
     called = query() if inspect.iscoroutinefunction(query) else await run(query)
     # A manager's method is a plain function that returns a coroutine.
-    is_query = isinstance(called, QuerySet) or inspect.isawaitable(called)
-    return await _result(called) if is_query else called
+    return await _result(called) if _is_query(called) else called
 
 
 def _in_transaction() -> Any:
@@ -90,26 +103,39 @@ def _default_limit(queries: Iterable[Any]) -> int:
     configured = conf.get("GATHER_LIMIT")
     if configured is not None:
         return int(configured)
-    aliases = {query.db for query in queries if isinstance(query, QuerySet)}
-    wrappers = [connections[alias] for alias in aliases or {DEFAULT_DB_ALIAS}]
+    wrappers = [connections[alias] for alias in _aliases(queries)]
     sizes = [getattr(wrapper, "pool_size", 1) for wrapper in wrappers]
     return max(min(sizes) - 1, 1)
 
 
+def _aliases(queries: Iterable[Any]) -> Iterable[str]:
+    kinds = (QuerySet, RawQuerySet)
+    aliases = [query.db for query in queries if isinstance(query, kinds)]
+    return dict.fromkeys(aliases) or [DEFAULT_DB_ALIAS]
+
+
+class _WorkerError(Exception):
+    """Ends a worker, whatever its query raised: a cancellation wakes nobody."""
+
+
 async def _parallel(jobs: Sequence[Job], limit: int, tolerant: bool) -> list[Any]:
     results: list[Any] = [None] * len(jobs)
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     queue = iter(enumerate(jobs))
 
     async def work() -> None:
         for index, job in queue:
+            if failures:
+                return
             try:
                 results[index] = await job()
-            except Exception as error:
-                results[index] = error
-                if not tolerant:
-                    failures.append(error)
+            except BaseException as error:
+                if is_cancelled(error):
                     raise
+                results[index] = error
+                if not (tolerant and isinstance(error, TOLERATED)):
+                    failures.append(error)
+                    raise _WorkerError from None
 
     workers = [asyncio.create_task(work()) for _ in range(min(limit, len(jobs)))]
     try:
@@ -146,9 +172,7 @@ def _validate(queries: Sequence[Any], limit: int | None) -> None:
             "out to use one less than the connection pool holds."
         )
     for index, query in enumerate(queries):
-        if isinstance(query, (QuerySet, RawQuerySet)) or inspect.isawaitable(query):
-            continue
-        if not callable(query):
+        if not _is_query(query) and (isinstance(query, type) or not callable(query)):
             raise TypeError(_refusal(index, query))
 
 
@@ -158,6 +182,8 @@ def _refusal(index: int, query: Any) -> str:
         remedy = "Unpack it with a star: gather_queries(*queries)."
     elif hasattr(query, "get_queryset"):
         remedy = "Pass a queryset of the manager, as in Model.objects.all()."
+    elif hasattr(query, "_default_manager"):
+        remedy = "Pass a queryset of its manager, as in Model.objects.all()."
     return f"Argument {index} of gather_queries() is {query!r}, no query. {remedy}"
 
 

@@ -140,7 +140,18 @@ async def _in_rounds(jobs: Sequence[_Job], tolerant: bool) -> None:
 async def _advance(job: _Job, tolerant: bool) -> None:
     try:
         await job.advance()
-    except Exception as error:
-        if not tolerant:
+    except TOLERATED as error:
+        if not tolerant or is_cancelled(error):
             raise
         job.result = error
+
+
+#: What may be among the results, as asyncio.gather() has it.
+TOLERATED = (Exception, asyncio.CancelledError)
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Tell whether ``error`` cancels the running task, not only what it awaits."""
+    task = asyncio.current_task()
+    is_cancellation = isinstance(error, asyncio.CancelledError)
+    return is_cancellation and task is not None and task.cancelling() > 0

@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection, errors, generators, waiting
 from psycopg.adapt import AdaptersMap
-from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
 
 from django_async_ext import conf
 from django_async_ext.bridge import await_, in_bridge
@@ -51,9 +51,16 @@ class PipelinedCursor(LeasedCursor):
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Queue the statement and return when its answer is there."""
         rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
-        super().execute(*args, **kwargs)  # type: ignore[misc]
-        if rendezvous is not None:
-            rendezvous.exchange(self)
+        try:
+            super().execute(*args, **kwargs)  # type: ignore[misc]
+            if rendezvous is not None:
+                rendezvous.exchange(self)
+        except Exception:
+            raise
+        except BaseException:
+            # Django closes it after an error, but not when it was cancelled.
+            self.close()
+            raise
         return self
 
     def executemany(self, *args: Any, **kwargs: Any) -> None:
@@ -62,6 +69,22 @@ class PipelinedCursor(LeasedCursor):
         if rendezvous is not None:
             rendezvous.wait_alone()
         super().executemany(*args, **kwargs)  # type: ignore[misc]
+
+    def copy(self, *args: Any, **kwargs: Any) -> Any:
+        """Copy, which no pipeline can."""
+        rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
+        if rendezvous is not None:
+            rendezvous.wait_alone()
+        return super().copy(*args, **kwargs)  # type: ignore[misc]
+
+
+class Pipeline(psycopg.Pipeline):
+    """A pipeline that ends without a round trip when all has been answered."""
+
+    def _exit_gen(self) -> Any:
+        is_aborted = self.pgconn.pipeline_status == PipelineStatus.ABORTED
+        if self.command_queue or self.result_queue or is_aborted:
+            yield from super()._exit_gen()
 
 
 class Connection(Leasable, psycopg.Connection[Any]):
@@ -185,6 +208,11 @@ class Connection(Leasable, psycopg.Connection[Any]):
             await twin.cancel_safe(timeout=timeout)
         else:
             await asyncio.to_thread(self.cancel_safe, timeout=timeout)
+
+    def pipeline(self) -> Any:
+        """Follows psycopg: Connection.pipeline(), with a pipeline of ours."""
+        self._pipeline = self._pipeline or Pipeline(self)
+        return super().pipeline()
 
     def flush_pipeline(self, queue: list[Any]) -> dict[Any, Exception]:
         """Send the queued statements, read the answers; return errors by cursor."""
