@@ -5,6 +5,7 @@ import os
 import sys
 
 from _environment import (
+    ROOT,
     SUPPORTED,
     Pair,
     find_pairs,
@@ -66,8 +67,13 @@ def run_tests(pair: Pair, pytest_arguments: list[str]) -> int:
     python = make_environment(pair, "test")
     print(f"Testing on {pair}", flush=True)
     with postgres(python) as url:
-        command = [python, "-m", "pytest", *pytest_arguments]
-        return run(command, env=os.environ | {"DATABASE_URL": url})
+        env = os.environ | {"DATABASE_URL": url}
+        status = run([python, "-m", "pytest", *pytest_arguments], env=env)
+        if not pytest_arguments:
+            # The atlas is a project of its own, tested as users test theirs.
+            atlas = [python, "manage.py", "test", "--noinput"]
+            status = run(atlas, env=env, cwd=ROOT / "testproject") or status
+        return status
 
 
 if __name__ == "__main__":
