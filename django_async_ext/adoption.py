@@ -22,7 +22,8 @@ from django.core.handlers.base import BaseHandler
 from django.core.signals import request_finished, request_started
 from django.db import connections
 
-from django_async_ext.bridge import await_, in_bridge, run
+from django_async_ext import conf
+from django_async_ext.bridge import await_, implicit_waits, in_bridge, run
 from django_async_ext.db.backends.ownership import lend
 from django_async_ext.db.transaction import aatomic
 
@@ -113,9 +114,11 @@ LEFT = {
 
 
 def _make_view_atomic(self: Any, view: Any) -> Any:
-    # Follows Django: BaseHandler.make_view_atomic(), which refuses these views.
+    # Follows Django: BaseHandler.make_view_atomic(), which refuses async views.
     if not inspect.iscoroutinefunction(view):
         return _stock_make_view_atomic(self, view)
+    if conf.get("IMPLICIT_WAITS"):
+        view = implicit_waits(view)
     exempt: set[str] = getattr(view, "_non_atomic_requests", set())
     for alias, database in connections.settings.items():
         if database["ATOMIC_REQUESTS"] and alias not in exempt:

@@ -44,6 +44,7 @@ SETTINGS = {
     "IDLE_IN_TRANSACTION": Setting(
         1.0, _is_seconds_or_none, "None or a number of seconds above 0"
     ),
+    "IMPLICIT_WAITS": Setting(False, _is_bool, "True or False"),
 }
 
 

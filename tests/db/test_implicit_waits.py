@@ -2,6 +2,12 @@
 
 from typing import Any
 
+import pytest
+from django.core.exceptions import SynchronousOnlyOperation
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncClient, override_settings
+from django.urls import path
+
 from django_async_ext import aatomic, gather_queries, implicit_waits
 from django_async_ext.db.connections import pool_stats
 from tests.library.models import Author, Book
@@ -54,3 +60,21 @@ async def _await_inside() -> tuple[int, int]:
 
 async def test_explicit_awaits_go_on_working() -> None:
     assert await _await_inside() == (0, 0)
+
+
+async def lazy(request: HttpRequest) -> HttpResponse:
+    book = await Book.objects.aget()
+    return HttpResponse(book.author.name)
+
+
+urlpatterns = [path("lazy", lazy)]
+
+
+@override_settings(ROOT_URLCONF=__name__)
+async def test_the_setting_lets_every_async_view_wait() -> None:
+    await _book()
+    with pytest.raises(SynchronousOnlyOperation):
+        await AsyncClient().get("/lazy")
+    with override_settings(ASYNC_EXT={"IMPLICIT_WAITS": True}):
+        response = await AsyncClient().get("/lazy")
+    assert response.content == b"Ada"
