@@ -246,29 +246,27 @@ class Report:
         for case in ORM_CASES:
             found = self.ratio(cpu, "ext", "sync", case, 1)
             if found is not None:
-                yield [
-                    f"CPU of {case} against sync, concurrency 1",
-                    f"{found:.2f}",
-                    "<= 1.25",
-                    verdict(found <= 1.25),
-                ]
+                said = self._verdict(found <= 1.25, 1, ("ext", case), ("sync", case))
+                yield [f"CPU of {case} against sync", f"{found:.2f}", "<= 1.25", said]
         for case in ORM_CASES:
             found = self.ratio(rate, "ext", "async", case, 20)
             if found is not None:
-                yield [
-                    f"throughput of {case} against async, concurrency 20",
-                    f"{found:.2f}",
-                    ">= 1.6",
-                    verdict(found >= 1.6),
-                ]
+                said = self._verdict(found >= 1.6, 20, ("ext", case), ("async", case))
+                name = f"throughput of {case} against async, concurrency 20"
+                yield [name, f"{found:.2f}", ">= 1.6", said]
         one, ten = (self.value(p50, "ext", case, 1) for case in ("sleep1", "sleep10"))
         if one and ten:
-            yield [
-                "10 pg_sleep in parallel against one",
-                f"{ten / one:.2f}",
-                "<= 1.3",
-                verdict(ten / one <= 1.3),
-            ]
+            said = self._verdict(
+                ten / one <= 1.3, 1, ("ext", "sleep1"), ("ext", "sleep10")
+            )
+            name = "10 pg_sleep in parallel against one"
+            yield [name, f"{ten / one:.2f}", "<= 1.3", said]
+
+    def _verdict(self, met: bool, concurrency: int, *pairs: tuple[str, str]) -> str:
+        """Met or missed; with a question mark if the measurements were disturbed."""
+        samples = [s for mode, case in pairs for s in self.of(mode, case, concurrency)]
+        disturbed = any(sample.others > QUIET for sample in samples)
+        return verdict(met) + "?" * disturbed
 
     def _errors(self) -> str:
         failed = [sample for sample in self.outcome.samples if sample.result.error]
