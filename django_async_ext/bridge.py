@@ -23,7 +23,7 @@ from functools import partial, wraps
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import getcurrent, greenlet
 
 from django_async_ext.exceptions import BridgeAbandonedError, NoBridgeError, describe
 
@@ -47,23 +47,31 @@ class _Bridge(greenlet):
     # Only the task's id: no cycle through a suspended greenlet is ever collected.
     task = 0
     owed: asyncio.CancelledError | None = None
+    result: Any = None
     raised: BaseException | None = None
     # Never None: a bridge is given the greenlet of its coroutine.
     parent: greenlet
 
-    def run(self, fn: Any, args: Any, kwargs: Any) -> None:
-        while True:
-            try:
-                result = fn(*args, **kwargs)
-            except GreenletExit:
-                raise
-            except BaseException as error:
-                self.raised, result = error, None
-            self.busy = False
-            # Idle, it must keep nothing of the call alive.
-            fn = args = kwargs = None
-            result = self.parent.switch(result)
-            (fn, args, kwargs), result = result, None
+    def __init__(self) -> None:
+        super().__init__(_serve_calls)
+        self.switch()
+
+
+#: For code that runs in a bridge.
+_current: Callable[[], _Bridge] = cast(Any, getcurrent)
+
+
+def _serve_calls() -> None:
+    # A bridge lives on when it is idle, and so does whatever its stack refers to:
+    # neither the bridge itself may be there, nor anything of a call that is over.
+    while True:
+        fn, args, kwargs = _current().parent.switch()
+        try:
+            _current().result = fn(*args, **kwargs)
+        except BaseException as error:
+            _current().raised = error
+        _current().busy = False
+        del fn, args, kwargs
 
 
 class _Idle(threading.local):
@@ -147,14 +155,13 @@ async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
             # which the garbage collector ran.
             bridge.parent = getcurrent()
             result = bridge.switch(value)
-    _finish(bridge)
-    return cast(T, result)
+    return cast(T, _finish(bridge))
 
 
-def _finish(bridge: _Bridge) -> None:
-    """Make ``bridge`` idle, and raise what its call raised."""
-    error, bridge.raised = bridge.owed or bridge.raised, None
-    bridge.owed = bridge.gr_context = None
+def _finish(bridge: _Bridge) -> Any:
+    """Make ``bridge`` idle; return or raise what its call returned or raised."""
+    result, error = bridge.result, bridge.owed or bridge.raised
+    bridge.result = bridge.raised = bridge.owed = bridge.gr_context = None
     # A suspended generator may end its shielded() later: not in another's call.
     reusable = not (bridge.abandoned or bridge.shields)
     if reusable and len(_idle.bridges) < _MOST_IDLE:
@@ -165,6 +172,7 @@ def _finish(bridge: _Bridge) -> None:
         finally:
             # Its traceback refers to this frame.
             del error
+    return result
 
 
 def await_(awaitable: Awaitable[T]) -> T:
