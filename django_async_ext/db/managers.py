@@ -7,11 +7,18 @@ wait through the bridge once adopted. Here are only ``await queryset``, streamin
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterable
-from functools import cache
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
-from django.db.models import Manager, Model, QuerySet, prefetch_related_objects
+from django.db.models import (
+    Manager,
+    Model,
+    Prefetch,
+    QuerySet,
+    prefetch_related_objects,
+)
+from django.db.models.constants import LOOKUP_SEP
 
 from django_async_ext.bridge import run
 
@@ -49,6 +56,15 @@ class AsyncQuerySet(QuerySet[M]):
         if self._result_cache is None:
             self._result_cache, self._prefetch_done = rows, True
 
+    async def aiterator(self, chunk_size: int = 2000) -> AsyncIterator[M]:
+        """As in Django, but of several values_list() too, which Django refuses."""
+        rows = self.iterator(chunk_size)
+        while chunk := await run(_next_chunk, rows, chunk_size):
+            for row in chunk:
+                yield row
+            if len(chunk) < chunk_size:
+                return
+
     async def aget_or_none(self, *args: Any, **kwargs: Any) -> M | None:
         """Return the one object that matches, or None.
 
@@ -60,61 +76,74 @@ class AsyncQuerySet(QuerySet[M]):
             return None
 
 
+def _next_chunk(rows: Iterator[M], size: int) -> list[M]:
+    return list(islice(rows, size))
+
+
 class AsyncManager(Manager.from_queryset(AsyncQuerySet)):  # type: ignore[misc]
     """A manager whose querysets can be awaited and streamed."""
 
     @classmethod
-    def from_queryset(
-        cls, queryset_class: type[QuerySet[Any]], class_name: str | None = None
-    ) -> type[Manager[Any]]:
-        """As in Django; the querysets can be awaited, whatever their class."""
+    def from_queryset(cls, queryset_class: Any, class_name: str | None = None) -> Any:
+        """As in Django; raise ``TypeError`` for querysets that cannot be awaited."""
         if not issubclass(queryset_class, AsyncQuerySet):
-            queryset_class = _awaitable(queryset_class)
-        manager: type[Manager[Any]] = super().from_queryset(queryset_class, class_name)
-        return manager
+            raise TypeError(
+                "AsyncManager.from_queryset() takes a subclass of AsyncQuerySet, not "
+                f"{queryset_class!r}: its querysets could not be awaited. Derive it "
+                "from AsyncQuerySet, alone or before its other bases: "
+                f"class {queryset_class.__name__}(AsyncQuerySet, ...)."
+            )
+        return super().from_queryset(queryset_class, class_name)
 
 
-@cache
-def _awaitable(queryset_class: type[QuerySet[Any]]) -> type[QuerySet[Any]]:
-    def reduce(self: Any) -> Any:
-        # Made here, the class cannot be found by its name.
-        return _new_awaitable, (queryset_class,), self.__getstate__()
-
-    name = f"Async{queryset_class.__name__}"
-    return type(name, (queryset_class, AsyncQuerySet), {"__reduce__": reduce})
-
-
-def _new_awaitable(queryset_class: type[QuerySet[Any]]) -> QuerySet[Any]:
-    made = _awaitable(queryset_class)
-    return made.__new__(made)
-
-
-async def afetch(objects: M | Iterable[M], *lookups: str) -> None:
+async def afetch(objects: M | Iterable[M], *lookups: str | Prefetch[Any]) -> None:
     """Load relations and deferred fields of one object, or of many.
 
     ``lookups`` are names as prefetch_related() takes them ("author",
-    "publisher__country"), or names of deferred fields. Loaded ones cost nothing.
+    "publisher__country"), ``Prefetch`` objects, or names of deferred fields.
+    Loaded ones cost nothing, the others a query for all objects together.
+
+    Raises what prefetch_related() raises for a name that is neither.
     """
+    await run(_fetch, objects, lookups)
+
+
+def _fetch(objects: Any, lookups: tuple[Any, ...]) -> None:
     instances = [objects] if isinstance(objects, Model) else list(objects)
-    await run(_fetch, instances, lookups)
-
-
-def _fetch(instances: list[Any], lookups: tuple[str, ...]) -> None:
     relations = []
-    for name in lookups:
-        if not _load_deferred(instances, name):
-            relations.append(name)
+    for lookup in lookups:
+        path = getattr(lookup, "prefetch_through", lookup)
+        name, *_ = path.split(LOOKUP_SEP)
+        fields = {_field(one, name) for one in instances}
+        for field in fields - {None}:
+            _load_deferred(instances, field.attname)
+        if any(field is None or _is_relation(field, name) for field in fields):
+            relations.append(lookup)
     if relations:
         prefetch_related_objects(instances, *relations)
 
 
-def _load_deferred(instances: list[Any], name: str) -> bool:
-    deferred = [one for one in instances if name in one.get_deferred_fields()]
-    for instance in deferred:
-        instance.refresh_from_db(fields=[name])
-    return bool(deferred) or all(_is_plain_field(one, name) for one in instances)
-
-
-def _is_plain_field(instance: Any, name: str) -> bool:
+def _field(instance: Any, name: str) -> Any:
     fields = instance._meta.concrete_fields
-    return any(field.name == name and not field.is_relation for field in fields)
+    return next((one for one in fields if name in (one.name, one.attname)), None)
+
+
+def _is_relation(field: Any, name: str) -> bool:
+    # author_id names the column alone.
+    return bool(field.is_relation) and field.name == name
+
+
+def _load_deferred(instances: list[Any], attname: str) -> None:
+    groups: dict[Any, dict[Any, Any]] = {}
+    for one in instances:
+        if attname in one.get_deferred_fields():
+            group = groups.setdefault((type(one), one._state.db), {})
+            group[one.pk] = one
+    for (model, using), group in groups.items():
+        if len(group) > 1:
+            rows = model._base_manager.using(using).filter(pk__in=group)
+            for pk, value in rows.values_list("pk", attname):
+                setattr(group[pk], attname, value)
+        for one in group.values():
+            # Django loads one alone, and raises when its row is gone.
+            getattr(one, attname)

@@ -12,7 +12,8 @@ from tests.db.server import Server
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = str(__file__).removesuffix("conftest.py")
     for item in items:
-        if str(item.path).startswith(here):
+        own = item.get_closest_marker("django_db")
+        if own is None and str(item.path).startswith(here):
             mark = pytest.mark.django_db(transaction=True, databases="__all__")
             item.add_marker(mark)
 

@@ -28,6 +28,8 @@ from tests.library.models import Account, Author, Book, Publisher, Tag
 
 # What is taken, and what is given
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 
 async def test_results_come_in_the_order_of_the_arguments() -> None:
     await on_loop(fill)()
@@ -124,6 +126,7 @@ async def test_a_callable_gathered_twice_is_called_twice() -> None:
         assert await gather_queries(query, query) == [3, 4]
 
 
+@pytest.mark.django_db(transaction=True, databases="__all__")
 async def test_querysets_of_several_databases_are_gathered() -> None:
     for using in ("default", "replica", "sqlite"):
         await Tag.objects.using(using).acreate(name=using)
@@ -476,6 +479,7 @@ async def test_a_transaction_in_a_pipeline_rolls_back_alone() -> None:
     assert [tag.name async for tag in Tag.objects.all()] == ["done"]
 
 
+@pytest.mark.django_db(transaction=True, databases="__all__")
 async def test_a_pipeline_on_sqlite_runs_in_turn() -> None:
     await Tag.objects.using("sqlite").acreate(name="a")
     found = await gather_queries(
@@ -484,6 +488,7 @@ async def test_a_pipeline_on_sqlite_runs_in_turn() -> None:
     assert found == [[await Tag.objects.using("sqlite").aget()], 1]
 
 
+@pytest.mark.django_db(transaction=True, databases="__all__")
 async def test_a_pipeline_reads_the_database_of_its_querysets(configure: Any) -> None:
     await Publisher.objects.using("replica").acreate(name="there")
     async with hold_connection("replica") as wrapper:

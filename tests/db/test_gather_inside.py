@@ -22,6 +22,8 @@ from tests.db.rows import fill, fill_authors, statements, traced
 from tests.db.server import Server, execute, until
 from tests.library.models import Author, Book, Tag
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 
 async def test_queries_in_a_transaction_share_one_round_trip() -> None:
     await on_loop(fill)()
@@ -333,6 +335,7 @@ async def test_gathers_nest_in_a_transaction() -> None:
     assert found == [[2, 3], 6, [2, 3]]
 
 
+@pytest.mark.django_db(transaction=True, databases="__all__")
 async def test_queries_of_another_database_join_a_transaction_gather() -> None:
     await Tag.objects.using("replica").acreate(name="there")
     async with aatomic():
@@ -360,6 +363,7 @@ async def test_the_hooks_of_gathered_queries_run_after_the_commit() -> None:
     assert ran == [1, 2]
 
 
+@pytest.mark.django_db(transaction=True, databases="__all__")
 async def test_sqlite_gathers_in_turn_inside_a_transaction() -> None:
     async with aatomic("sqlite"):
         await Tag.objects.using("sqlite").acreate(name="a")
@@ -372,6 +376,7 @@ async def test_sqlite_gathers_in_turn_inside_a_transaction() -> None:
     assert [tag.name for tag in counts[2]] == ["a", "b"]
 
 
+@pytest.mark.django_db(transaction=True, databases="__all__")
 async def test_sqlite_gathers_outside_of_a_transaction() -> None:
     await on_loop(fill)("sqlite")
     authors, books = await gather_queries(
