@@ -81,8 +81,18 @@ async def aon_commit(
     What ``func`` returns is awaited if it can be, in the task that commits. Without
     a transaction it is called at once.
     """
+    _refuse_coroutine(func)
     hook = _awaiting(func) if callable(func) else func
     await run(transaction.on_commit, hook, using, robust)
+
+
+def _refuse_coroutine(func: object) -> None:
+    if inspect.iscoroutine(func):
+        func.close()
+        raise TypeError(
+            "aon_commit() takes a function, not a coroutine that runs in any case. "
+            f"Write `lambda: {func.__name__}(...)`."
+        )
 
 
 def _awaiting(func: Callable[[], Any]) -> Callable[[], None]:
