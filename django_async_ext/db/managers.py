@@ -8,6 +8,7 @@ wait through the bridge once adopted. Here are only ``await queryset``, streamin
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -84,16 +85,29 @@ class AsyncManager(Manager.from_queryset(AsyncQuerySet)):  # type: ignore[misc]
     """A manager whose querysets can be awaited and streamed."""
 
     @classmethod
-    def from_queryset(cls, queryset_class: Any, class_name: str | None = None) -> Any:
-        """As in Django; raise ``TypeError`` for querysets that cannot be awaited."""
+    def from_queryset(
+        cls, queryset_class: type[QuerySet[Any]], class_name: str | None = None
+    ) -> type[Manager[Any]]:
+        """As in Django; the querysets can be awaited, whatever their class."""
         if not issubclass(queryset_class, AsyncQuerySet):
-            raise TypeError(
-                "AsyncManager.from_queryset() takes a subclass of AsyncQuerySet, not "
-                f"{queryset_class!r}: its querysets could not be awaited. Derive it "
-                "from AsyncQuerySet, alone or before its other bases: "
-                f"class {queryset_class.__name__}(AsyncQuerySet, ...)."
-            )
-        return super().from_queryset(queryset_class, class_name)
+            queryset_class = _awaitable(queryset_class)
+        manager: type[Manager[Any]] = super().from_queryset(queryset_class, class_name)
+        return manager
+
+
+@cache
+def _awaitable(queryset_class: type[QuerySet[Any]]) -> type[QuerySet[Any]]:
+    def reduce(self: Any) -> Any:
+        # Made here, the class cannot be found by its name.
+        return _new_awaitable, (queryset_class,), self.__getstate__()
+
+    name = f"Async{queryset_class.__name__}"
+    return type(name, (queryset_class, AsyncQuerySet), {"__reduce__": reduce})
+
+
+def _new_awaitable(queryset_class: type[QuerySet[Any]]) -> QuerySet[Any]:
+    made = _awaitable(queryset_class)
+    return made.__new__(made)
 
 
 async def afetch(objects: M | Iterable[M], *lookups: str | Prefetch[Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DatabaseError, connection, models
-from django.db.models import Count, F, Prefetch, QuerySet
+from django.db.models import Count, F, Prefetch
 from django.db.transaction import TransactionManagementError
 from django.test.utils import isolate_apps
 
@@ -496,19 +496,6 @@ async def test_a_queryset_of_ones_own_becomes_a_manager() -> None:
     assert len(await Volume.objects.thin()) == 2
     assert len(await Volume.published.thin()) == 1
     assert await Volume.published.aget_or_none(pages=2) is None
-
-
-async def test_a_queryset_that_is_not_ours_is_refused_with_its_remedy() -> None:
-    class Thin(QuerySet[Any]):
-        pass
-
-    with pytest.raises(TypeError) as caught:
-        AsyncManager.from_queryset(Thin)
-    assert str(caught.value) == (
-        "AsyncManager.from_queryset() takes a subclass of AsyncQuerySet, not "
-        f"{Thin!r}: its querysets could not be awaited. Derive it from AsyncQuerySet, "
-        "alone or before its other bases: class Thin(AsyncQuerySet, ...)."
-    )
 
 
 async def test_the_manager_of_a_queryset_keeps_its_name() -> None:
