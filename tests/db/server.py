@@ -61,7 +61,7 @@ class Server:
 async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
     """Wait for what only another process can make true, and nothing announces."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 

@@ -273,6 +273,11 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     def release_with_task(self) -> None:
         """Return the connection, or close it if a transaction is open."""
         self._holds = 0
+        # Or children that outlive the task would wait for its transaction's end.
+        self.transaction = self.owner = None
+        if self._lease is None and self.connection is not None:
+            # Opened outside the bridge, as DJANGO_ALLOW_ASYNC_UNSAFE permits.
+            super()._close()
         self._release()
 
     # Session state

@@ -8,6 +8,7 @@ reset instead.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -23,7 +24,9 @@ class LeasedCursor:
         """Close the cursor, and with the last one end the lease."""
         connection: Leasable = self.connection  # type: ignore[attr-defined]
         if id(self) not in connection.open_cursors:
-            return super().close()  # type: ignore[misc]
+            # Closed already, or it outlived its lease and others may be using
+            # the connection.
+            return self.forget()
         try:
             if connection.may_wait_to_close(self):
                 super().close()  # type: ignore[misc]
@@ -31,13 +34,25 @@ class LeasedCursor:
                 connection.abandon_cursor(self)
         finally:
             connection.open_cursors.discard(id(self))
-            if not connection.open_cursors:
+            if not connection.open_cursors and connection.lessee is not None:
                 connection.lessee.release_if_free()
         return None
 
+    def forget(self) -> None:
+        """Close the cursor without touching its connection."""
+        super().close()  # type: ignore[misc]
+
     def __del__(self) -> None:
-        if id(self) in self.connection.open_cursors:  # type: ignore[attr-defined]
-            self.close()
+        connection: Leasable = self.connection  # type: ignore[attr-defined]
+        if id(self) not in connection.open_cursors:
+            return
+        connection.abandon_cursor(self)
+        connection.open_cursors.discard(id(self))
+        if not connection.open_cursors and connection.lessee is not None:
+            # The garbage collector runs in any thread, and amid the pool's work.
+            with suppress(RuntimeError):  # the loop is closed, and the pool with it
+                loop = connection.home.loop
+                loop.call_soon_threadsafe(connection.lessee.release_if_free)
 
 
 def leased(cursor: Any, connection: Leasable) -> Any:

@@ -44,6 +44,8 @@ class Leasable:
     since = 0.0
     #: SQL that the pool must run before anybody else may have it.
     reset_sql: str | None = None
+    #: SQL that closes the cursors which the server keeps, where it keeps any.
+    close_cursors_sql: str | None = None
     expires_at = 0.0
     idle_since = 0.0
     #: What the cursors made through the wrapper are mixed with.
@@ -72,7 +74,6 @@ class Leasable:
 
     def abandon_cursor(self, cursor: Any) -> None:
         """Forget ``cursor`` without waiting; the pool closes it later."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,10 @@ class Pool:
         An unclean or expired one is closed, a marked one is reset first.
         """
         connection.lessee = connection.task = None
-        connection.open_cursors.clear()
+        if connection.open_cursors:
+            # Their task has ended before them.
+            connection.reset_sql = connection.reset_sql or connection.close_cursors_sql
+            connection.open_cursors.clear()
         fit = connection.is_clean() and connection.expires_at > monotonic()
         if self.closed or not fit:
             self.drop(connection)
@@ -267,6 +271,7 @@ class Pool:
         """Close a connection of this pool and make room for another."""
         self._lent.discard(connection)
         connection.lessee = connection.task = None
+        connection.open_cursors.clear()
         connection.terminate()
         self.forget()
 

@@ -23,6 +23,9 @@ T = TypeVar("T")
 #: Django asks for first (GET_ITERATOR_CHUNK_SIZE).
 PREFETCH = 100
 
+#: Seconds between two attempts to interrupt a call.
+_PATIENCE = 0.02
+
 
 class InPlace:
     """Stands for the worker while the connection is being opened in it."""
@@ -60,6 +63,8 @@ class Worker(InPlace):
             except BaseException as error:
                 outcome, value = done.set_exception, error  # type: ignore[assignment]
             _post(loop, done, outcome, value)
+            # Its traceback refers to this frame.
+            del outcome, value
 
         self._calls.put(work)
         try:
@@ -70,13 +75,14 @@ class Worker(InPlace):
             raise
 
     def _stop(self, done: asyncio.Future[Any]) -> None:
-        self.interrupt()
         with shielded():
-            try:
-                await_(done)
-            except Exception:
-                # How the interrupted call ended is of no interest.
-                return
+            while not done.done():
+                # Once would not do: before the statement has begun, and between
+                # the statements of one call, there is nothing to interrupt.
+                self.interrupt()
+                await_(asyncio.wait([done], timeout=_PATIENCE))
+        # How the interrupted call ended is of no interest.
+        done.exception()
 
     def stop(self, last: Callable[[], object]) -> None:
         """End the thread after ``last``, without waiting for it."""
@@ -86,6 +92,8 @@ class Worker(InPlace):
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
+            # While idle it must keep nothing of the call alive.
+            del call
 
 
 def _post(

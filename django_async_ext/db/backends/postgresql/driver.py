@@ -48,6 +48,15 @@ class PipelinedCursor(LeasedCursor):
 
     __slots__ = ()
 
+    @property
+    def closed(self) -> bool:
+        """Tell whether it is closed, as it is at the latest when its lease ends."""
+        return self._closed or id(self) not in self.connection.open_cursors
+
+    def forget(self) -> None:
+        """Close the cursor without touching its connection."""
+        self._closed = True
+
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Queue the statement and return when its answer is there."""
         rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
@@ -91,6 +100,7 @@ class Connection(Leasable, psycopg.Connection[Any]):
     """A psycopg connection that belongs to one task at a time."""
 
     cursor_mixin = PipelinedCursor
+    close_cursors_sql = "CLOSE ALL"
     rendezvous: Rendezvous | None = None
     _watcher: Watcher | None = None
     _poll: Any = None
@@ -209,10 +219,10 @@ class Connection(Leasable, psycopg.Connection[Any]):
         else:
             await asyncio.to_thread(self.cancel_safe, timeout=timeout)
 
-    def pipeline(self) -> Any:
-        """Follows psycopg: Connection.pipeline(), with a pipeline of ours."""
+    def shared_pipeline(self) -> Any:
+        """Start a pipeline for ``flush_pipeline()``, which ends each round."""
         self._pipeline = self._pipeline or Pipeline(self)
-        return super().pipeline()
+        return self.pipeline()
 
     def flush_pipeline(self, queue: list[Any]) -> dict[Any, Exception]:
         """Send the queued statements, read the answers; return errors by cursor."""
@@ -284,8 +294,9 @@ class Connection(Leasable, psycopg.Connection[Any]):
 
     def abandon_cursor(self, cursor: Any) -> None:
         """Leave it to the pool to close the cursor on the server."""
+        if isinstance(cursor, psycopg.ServerCursor) and not cursor.closed:
+            self.reset_sql = self.reset_sql or self.close_cursors_sql
         cursor._closed = True
-        self.reset_sql = self.reset_sql or "CLOSE ALL"
 
 
 _attempts: ContextVar[list[Any]] = ContextVar("attempts")
@@ -325,7 +336,7 @@ class _Lock:
         self.locked = self._lock.locked
 
     def __enter__(self) -> None:
-        if self._lock.acquire(blocking=not in_bridge()):
+        if self._lock.acquire(blocking=asyncio._get_running_loop() is None):
             return
         freed = asyncio.get_running_loop().create_future()
         self._waiting.append(freed)
