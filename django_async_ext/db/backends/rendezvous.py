@@ -119,8 +119,11 @@ async def run_together(
         await run(meeting.__enter__)
         try:
             await _in_rounds(jobs, tolerant)
-        finally:
-            await run(meeting.__exit__, None, None, None)
+        except BaseException as error:
+            # Told of it, or on a lost connection it would raise an error of its own.
+            await run(meeting.__exit__, type(error), error, error.__traceback__)
+            raise
+        await run(meeting.__exit__, None, None, None)
         for job in jobs:
             while not job.ended:
                 await _advance(job, tolerant)
