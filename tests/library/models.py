@@ -82,3 +82,17 @@ class Account(models.Model):
         """An override, as users write them, which asave() must honour."""
         self.saved = True
         super().save(*args, **kwargs)
+
+
+class Entry(models.Model):
+    """What one step of a bank's operation did to one account."""
+
+    account = models.ForeignKey(Account, models.CASCADE)
+    operation = models.IntegerField()
+    step = models.IntegerField()
+    amount = models.IntegerField()
+
+    objects = AsyncManager()
+
+    class Meta:
+        unique_together = [("operation", "step", "account")]

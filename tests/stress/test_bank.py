@@ -1,0 +1,78 @@
+"""Random operations, cancellations and faults against a model of accounts.
+
+A longer run of the same: ``scripts/soak``.
+"""
+
+import asyncio
+import os
+from random import Random, SystemRandom
+
+import pytest
+from django.db import connections
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from tests.db.server import Server, until
+from tests.stress.bank import Bank
+from tests.stress.conftest import through_proxy
+from tests.stress.plan import Plan, make_plan
+
+
+@pytest.fixture(autouse=True)
+def small_pool(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    options = connections.settings["default"]["OPTIONS"]
+    monkeypatch.setitem(options, "pool", {"max_size": 4, "timeout": 20})
+    monkeypatch.setitem(options, "options", "-c deadlock_timeout=20ms")
+
+
+async def execute_plan(plan: Plan, server: Server) -> None:
+    if not plan.faults:
+        await Bank(plan, server).run()
+        return
+    async with through_proxy() as proxy:
+        await Bank(plan, server, proxy).run()
+
+
+def run(plan: Plan, server: Server) -> None:
+    asyncio.run(execute_plan(plan, server))
+    asyncio.run(until(lambda: server.sessions() == 0))
+
+
+examples = settings(
+    deadline=None,
+    max_examples=25,
+    database=None,
+    # Interleavings differ between runs: a smaller plan may pass by luck.
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+randoms = st.randoms(use_true_random=False)
+
+
+@examples
+@given(random=randoms, operations=st.integers(1, 10))
+def test_cancelled_operations_happen_entirely_or_not_at_all(
+    server: Server, random: Random, operations: int
+) -> None:
+    plan = make_plan(random, operations, faults=0)
+    note(str(plan))
+    run(plan, server)
+
+
+@examples
+@given(random=randoms, operations=st.integers(1, 10), faults=st.integers(1, 4))
+def test_operations_on_a_failing_network_happen_entirely_or_not_at_all(
+    server: Server, random: Random, operations: int, faults: int
+) -> None:
+    plan = make_plan(random, operations, faults)
+    note(str(plan))
+    run(plan, server)
+
+
+@pytest.mark.parametrize("faults", [0, 12])
+def test_hundred_operations_at_once_happen_entirely_or_not_at_all(
+    server: Server, faults: int
+) -> None:
+    seed = int(os.environ.get("STRESS_SEED") or SystemRandom().getrandbits(32))
+    print(f"STRESS_SEED={seed}")
+    run(make_plan(Random(seed), 100, faults), server)
