@@ -11,7 +11,9 @@ from django.test import override_settings
 
 from django_async_ext import conf
 
-KNOWN = "ADOPT_DJANGO, CANCEL_TIMEOUT, GATHER_LIMIT, IDLE_IN_TRANSACTION"
+KNOWN = (
+    "ADOPT_DJANGO, CANCEL_TIMEOUT, GATHER_LIMIT, IDLE_IN_TRANSACTION, IMPLICIT_WAITS"
+)
 
 
 def configured(**values: Any) -> override_settings:
@@ -25,6 +27,7 @@ def configured(**values: Any) -> override_settings:
         ("CANCEL_TIMEOUT", 5.0),
         ("GATHER_LIMIT", None),
         ("IDLE_IN_TRANSACTION", 1.0),
+        ("IMPLICIT_WAITS", False),
     ],
 )
 def test_what_is_not_set_has_its_default(name: str, default: object) -> None:
@@ -52,6 +55,7 @@ def test_every_default_is_a_value_that_is_accepted() -> None:
         ("GATHER_LIMIT", None),
         ("IDLE_IN_TRANSACTION", None),
         ("IDLE_IN_TRANSACTION", 30),
+        ("IMPLICIT_WAITS", True),
     ],
 )
 def test_what_is_set_is_what_one_gets(name: str, value: object) -> None:
@@ -87,6 +91,7 @@ LIMIT = "None or a whole number of at least 1"
         ("GATHER_LIMIT", 2.0, LIMIT),
         ("IDLE_IN_TRANSACTION", 0, f"None or {SECONDS}"),
         ("IDLE_IN_TRANSACTION", "1", f"None or {SECONDS}"),
+        ("IMPLICIT_WAITS", "yes", "True or False"),
     ],
 )
 def test_a_bad_value_is_refused_in_words(
