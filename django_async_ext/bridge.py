@@ -19,6 +19,7 @@ import threading
 from asyncio import _get_running_loop, current_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial, wraps
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar, cast
@@ -122,7 +123,7 @@ def on_loop(fn: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     return wraps(fn)(inner)
 
 
-async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run ``fn`` inside the bridge: ``on_loop()`` without its wrapper."""
     parent = getcurrent()
     if type(parent) is _Bridge and _serves(parent) and not parent.stepped:
@@ -160,7 +161,9 @@ async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 def _finish(bridge: _Bridge) -> Any:
     """Make ``bridge`` idle; return or raise what its call returned or raised."""
-    result, error = bridge.result, bridge.owed or bridge.raised
+    result, error = bridge.result, bridge.raised
+    if (owed := bridge.owed) is not None:
+        owed.__context__, error = error or owed.__context__, owed
     bridge.result = bridge.raised = bridge.owed = bridge.gr_context = None
     # A suspended generator may end its shielded() later: not in another's call.
     reusable = not (bridge.abandoned or bridge.shields)
@@ -189,7 +192,9 @@ def await_(awaitable: Awaitable[T]) -> T:
     if type(bridge) is not _Bridge or bridge.abandoned or not _serves(bridge):
         raise _refuse(awaitable, bridge)
     if bridge.shields:
-        return _to_completion(bridge, asyncio.ensure_future(awaitable))
+        if asyncio.isfuture(awaitable):
+            return cast(T, _to_completion(bridge, awaitable))
+        return _in_stand_in(bridge, awaitable)
     if bridge.owed is not None:
         _close(awaitable)
         if isinstance(awaitable, asyncio.Future):
@@ -300,7 +305,33 @@ def _to_completion(bridge: _Bridge, future: asyncio.Future[T]) -> T:
     return future.result()
 
 
-def _handling(handled: BaseException, fn: Callable[..., T], *args: Any, **kw: Any) -> T:
+#: By each task that awaits a shielded coroutine, the task in whose place it does.
+principals: dict[asyncio.Task[Any], asyncio.Task[Any]] = {}
+
+
+def _in_stand_in(bridge: _Bridge, awaitable: Awaitable[T]) -> T:
+    # Not in this task: whether its own timeouts or others cancel, none could tell.
+    context = copy_context()
+    task = asyncio.Task(_await(awaitable), context=context)
+    principals[task] = cast(Any, asyncio.current_task())
+    # asyncio.run() cancels all tasks that it knows of when it ends.
+    asyncio.tasks._unregister_task(task)
+    try:
+        return _to_completion(bridge, task)
+    finally:
+        del principals[task]
+        for variable in context:
+            if variable.get(context) is not context[variable]:
+                variable.set(context[variable])
+
+
+async def _await(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+def _handling(
+    handled: BaseException, fn: Callable[..., T], /, *args: Any, **kw: Any
+) -> T:
     # A greenlet starts with an empty sys.exc_info(): carry the caller's over.
     traceback, context = handled.__traceback__, handled.__context__
     try:

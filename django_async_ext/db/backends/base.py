@@ -139,6 +139,36 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         with shielded():
             super()._rollback()
 
+    def _savepoint_commit(self, sid: str) -> None:
+        with shielded():
+            super()._savepoint_commit(sid)
+
+    def _savepoint_rollback(self, sid: str) -> None:
+        with shielded():
+            super()._savepoint_rollback(sid)
+
+    def run_and_clear_commit_hooks(self) -> None:
+        """As in Django, but all of them run, also when the task is cancelled.
+
+        They hold no connection: a slow one must not empty the pool.
+        """
+        holds, self._holds = self._holds, max(self._holds - 1, 0)
+        self.release_if_free()
+        try:
+            with shielded():
+                super().run_and_clear_commit_hooks()
+        finally:
+            self._holds = holds
+
+    def doom(self, error: BaseException) -> None:
+        """Let the block roll back in which ``error`` interrupted a statement.
+
+        Nobody knows what became of the statement, and the server may have rolled
+        back already: then COMMIT would commit nothing, and yet the hooks would run.
+        """
+        if self.in_atomic_block:
+            self.needs_rollback, self.rollback_exc = True, error
+
     # Leases
 
     def connect(self) -> None:

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from django.db import connections
 
+from django_async_ext.bridge import principals
 from django_async_ext.db.backends.holders import user_frame
 from django_async_ext.exceptions import (
     ConnectionOwnershipError,
@@ -77,11 +78,18 @@ class TaskConnections:
         task = current_task(loop) if loop is not None else None
         if task is None:
             return self._threads.__dict__
+        return self._of(task)
+
+    def _of(self, task: asyncio.Task[Any]) -> dict[str, Any]:
         own = self._tasks.get(task)
         if own is None:
-            own = self._tasks[task] = {}
-            task.add_done_callback(self._release)
+            owner = principals.get(task)
+            own = self._tasks[task] = {} if owner is None else self._of(owner)
+            task.add_done_callback(self._release if owner is None else self._forget)
         return own
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task, None)
 
     def _release(self, task: asyncio.Task[Any]) -> None:
         for wrapper in self._tasks.pop(task, {}).values():
