@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
+from django_async_ext.bridge import shielded
 from django_async_ext.db.backends.pool import Leasable
 
 
@@ -29,7 +30,9 @@ class LeasedCursor:
             return self.forget()
         try:
             if connection.may_wait_to_close(self):
-                super().close()  # type: ignore[misc]
+                # In the finaliser of a generator Python would lose a cancellation.
+                with shielded():
+                    super().close()  # type: ignore[misc]
             else:
                 connection.abandon_cursor(self)
         finally:

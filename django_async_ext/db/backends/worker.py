@@ -40,6 +40,7 @@ class Worker(InPlace):
 
     def __init__(self) -> None:
         self.interrupt: Callable[[], object] = lambda: None
+        self.interrupted: Callable[[BaseException], object] = lambda _error: None
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         thread = threading.Thread(
             target=self._work, name="django_async_ext-worker", daemon=True
@@ -69,9 +70,11 @@ class Worker(InPlace):
         self._calls.put(work)
         try:
             return await_(asyncio.shield(done))
-        except BaseException:
+        except BaseException as error:
             if not done.done():
                 self._stop(done)
+            if isinstance(error, asyncio.CancelledError):
+                self.interrupted(error)
             raise
 
     def _stop(self, done: asyncio.Future[Any]) -> None:
@@ -122,7 +125,12 @@ class WorkerCursor(LeasedCursor):
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Execute, and fetch the first rows in the same hop."""
-        self.connection.worker.call(self._execute, *args, **kwargs)
+        try:
+            self.connection.worker.call(self._execute, *args, **kwargs)
+        except asyncio.CancelledError:
+            # Django closes it after an error, but not when it was cancelled.
+            self.close()
+            raise
         return self
 
     def _execute(self, *args: Any, **kwargs: Any) -> None:

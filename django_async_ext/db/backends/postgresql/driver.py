@@ -161,7 +161,9 @@ class Connection(Leasable, psycopg.Connection[Any]):
             return self._run(gen, timeout)
         except errors.Error:
             raise
-        except BaseException:
+        except BaseException as error:
+            if self.lessee is not None:
+                self.lessee.doom(error)
             if self.pgconn.transaction_status == ACTIVE:
                 self._stop_statement(gen)
             raise
@@ -228,19 +230,26 @@ class Connection(Leasable, psycopg.Connection[Any]):
         """Send the queued statements, read the answers; return errors by cursor."""
         rendezvous, self.rendezvous = self.rendezvous, None
         first: Exception | None = None
+        cancelled: asyncio.CancelledError | None = None
         try:
-            self.wait(generators.send(self.pgconn))
             # After an error, once more for the answers that it left unread.
             while self._pipeline is not None:
                 try:
+                    self.wait(generators.send(self.pgconn))
                     self._pipeline.sync()
                     break
                 except errors.Error as error:
                     first = first or error
-                    if self.closed:
-                        break
+                except asyncio.CancelledError as error:
+                    if cancelled is not None:
+                        self.terminate()
+                    cancelled = error
+                if self.closed:
+                    break
         finally:
             self.rendezvous = rendezvous
+        if cancelled is not None:
+            raise cancelled
         failed = [cursor for cursor in queue if cursor.pgresult is None]
         aborted = "not run: an earlier statement of the same gather_queries() failed"
         found: dict[Any, Exception] = {

@@ -27,6 +27,7 @@ class WorkerConnection(Leasable, sqlite3.Connection):
     cursor_mixin = WorkerCursor
     worker: InPlace = InPlace()
     in_memory = False
+    transaction_mode: str | None = None
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Execute in the worker."""
@@ -55,6 +56,11 @@ class WorkerConnection(Leasable, sqlite3.Connection):
         """There is no server to lose."""
         return True
 
+    def interrupted(self, error: BaseException) -> None:
+        """Doom the transaction: SQLite ends it when a statement that writes fails."""
+        if self.lessee is not None:
+            self.lessee.doom(error)
+
     def terminate(self) -> None:
         """Close in the worker and end it."""
         self.worker.stop(super().close)
@@ -74,18 +80,30 @@ class DatabaseWrapper(LoopDatabaseWrapper, django_sqlite3.DatabaseWrapper):
         """As in Django, but in a worker when it is for the event loop."""
         if not self._is_leasing():
             return super().get_new_connection(conn_params)
-        worker = Worker()
+        worker, made = Worker(), []
         factory = _factory(conn_params.get("factory", sqlite3.Connection))
+        get_new_connection = super().get_new_connection
+
+        def get() -> None:
+            made.append(get_new_connection({**conn_params, "factory": factory}))
+
         try:
-            connection = worker.call(
-                super().get_new_connection, {**conn_params, "factory": factory}
-            )
+            worker.call(get)
         except BaseException:
-            worker.stop(lambda: None)
+            # Cancelled, it may be there all the same.
+            worker.stop(lambda: [connection.close() for connection in made])
             raise
+        [connection] = made
         connection.worker, connection.in_memory = worker, self.is_in_memory_db()
+        connection.transaction_mode = getattr(self, "transaction_mode", None)
         worker.interrupt = connection.interrupt
+        worker.interrupted = connection.interrupted
         return connection
+
+    def _reuse(self, connection: Any) -> None:
+        super()._reuse(connection)
+        # Django sets it when it opens a connection; this wrapper opened none.
+        self.transaction_mode = connection.transaction_mode
 
     def make_pool(self) -> Pool:
         """Make the loop's pool; an in-memory database has one connection."""
