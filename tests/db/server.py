@@ -51,6 +51,12 @@ class Server:
             )
         )
 
+    def states(self) -> list[str]:
+        """Return what each of the test's sessions is doing, "idle" for nothing."""
+        return self.ask(
+            "SELECT state FROM pg_stat_activity WHERE application_name = %s", self.name
+        )
+
     def terminate(self) -> int:
         """End every session of the test; return how many there were."""
         pids = self.pids()
