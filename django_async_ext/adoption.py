@@ -1,14 +1,16 @@
 """Makes Django's own awaitables wait through the bridge instead of in threads.
 
 Contract: ``adopt()`` gives the modules of ``MODULES`` the bridge's version of
-``sync_to_async``, and lets ``async_to_sync`` wait inside the bridge, where asgiref
-refuses; ``release()`` undoes both. Calls with ``thread_sensitive=False``, as
+``sync_to_async``, lets ``async_to_sync`` wait inside the bridge, where asgiref
+refuses, and keeps receivers of signals in the transaction of their sender;
+``release()`` undoes all of it. Calls with ``thread_sensitive=False``, as
 password hashing, stay in threads. A test fails when a new Django adds a module
 that is not in one of the two tables.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
 from collections.abc import Callable
@@ -21,10 +23,12 @@ from django.apps import apps
 from django.core.handlers.base import BaseHandler
 from django.core.signals import request_finished, request_started
 from django.db import connections
+from django.dispatch import dispatcher
 
 from django_async_ext import conf
 from django_async_ext.bridge import await_, implicit_waits, in_bridge, run
 from django_async_ext.db.backends.ownership import lend
+from django_async_ext.db.connections import open_transaction
 from django_async_ext.db.transaction import aatomic
 
 _OURS = ("django.", "django_async_ext.")
@@ -102,6 +106,7 @@ MODULES = {
 LEFT = {
     "django.contrib.auth.decorators": "calls the project's own test function",
     "django.contrib.auth.hashers": "hashing takes CPU time and belongs in a thread",
+    "django.contrib.auth.middleware": "runs the project's own process_request()",
     "django.contrib.staticfiles.handlers": "reads files",
     "django.core.handlers.asgi": "runs the project's synchronous code",
     "django.core.handlers.base": "runs the project's synchronous code",
@@ -126,11 +131,45 @@ def _make_view_atomic(self: Any, view: Any) -> Any:
     return view
 
 
+async def _in_turn(*receivers: Any) -> list[Any]:
+    # Django gives each a task of its own, which is not in the transaction.
+    waiting, answers = list(receivers), []
+    try:
+        while waiting:
+            answers.append(await waiting.pop(0))
+    finally:
+        for receiver in waiting:
+            receiver.close()
+    return answers
+
+
+def _run_parallel(*receivers: Any) -> Any:
+    # Follows Django: django.dispatch.dispatcher._run_parallel().
+    parallel = _in_turn if open_transaction() else _stock_run_parallel
+    return parallel(*receivers)
+
+
+class _Asyncio:
+    """Stands for asyncio in Django's dispatcher, which gathers up to 6.0."""
+
+    gather = staticmethod(_run_parallel)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+
+_RECEIVING = "_run_parallel" if hasattr(dispatcher, "_run_parallel") else "asyncio"
+_stock_receiving = getattr(dispatcher, _RECEIVING)
+_stock_run_parallel = getattr(dispatcher, "_run_parallel", asyncio.gather)
+_receiving = _run_parallel if _RECEIVING == "_run_parallel" else _Asyncio()
+
+
 def adopt() -> None:
     """Let Django's awaitables wait on the loop; does nothing the second time."""
     for name, version in MODULES.items():
         if module := _module(name):
             module.sync_to_async = version
+    setattr(dispatcher, _RECEIVING, _receiving)
     asgiref.sync.AsyncToSync.__call__ = _call  # type: ignore[method-assign]
     handler: Any = BaseHandler
     handler.make_view_atomic = _make_view_atomic
@@ -141,6 +180,7 @@ def release() -> None:
     for name in MODULES:
         if module := _module(name):
             module.sync_to_async = _stock_sync_to_async
+    setattr(dispatcher, _RECEIVING, _stock_receiving)
     asgiref.sync.AsyncToSync.__call__ = _stock_call  # type: ignore[method-assign]
     handler: Any = BaseHandler
     handler.make_view_atomic = _stock_make_view_atomic

@@ -18,7 +18,9 @@ def thread_submissions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         original: Callable[..., Any] = getattr(owner, method)
 
         def watched(*args: Any, **kwargs: Any) -> Any:
-            submitted.append(f"{owner.__name__}.{method}{args[1:]}")
+            # Their names: the repr of a queryset would query.
+            names = [getattr(one, "__name__", type(one).__name__) for one in args[1:]]
+            submitted.append(f"{owner.__name__}.{method}({', '.join(names)})")
             return original(*args, **kwargs)
 
         monkeypatch.setattr(owner, method, watched)

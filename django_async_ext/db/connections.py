@@ -34,6 +34,14 @@ async def hold_connection(using: str | None = None) -> AsyncIterator[Any]:
         wrapper.end_hold()
 
 
+def open_transaction() -> Any:
+    """Return the wrapper on which the running task is in a transaction, if any."""
+    for wrapper in connections.all(initialized_only=True):
+        if wrapper.in_atomic_block:
+            return wrapper
+    return None
+
+
 def pool_stats(using: str | None = None) -> dict[str, int]:
     """Return the counts of the running loop's pool for database ``using``.
 

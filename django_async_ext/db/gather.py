@@ -27,6 +27,7 @@ from django_async_ext.db.backends.rendezvous import (
     is_cancelled,
     run_together,
 )
+from django_async_ext.db.connections import open_transaction
 
 Job = Callable[[], Awaitable[Any]]
 
@@ -74,7 +75,7 @@ async def _run(
     queries: Sequence[Any], limit: int | None, return_exceptions: bool, pipeline: bool
 ) -> list[Any]:
     jobs = [partial(_result, query) for query in queries]
-    wrapper = _in_transaction()
+    wrapper = open_transaction()
     if wrapper is None and pipeline:
         wrapper = connections[next(iter(_aliases(queries)))]
     if wrapper is not None:
@@ -90,13 +91,6 @@ async def _result(query: Any) -> Any:
     called = query() if inspect.iscoroutinefunction(query) else await run(query)
     # A manager's method is a plain function that returns a coroutine.
     return await _result(called) if _is_query(called) else called
-
-
-def _in_transaction() -> Any:
-    for wrapper in connections.all(initialized_only=True):
-        if wrapper.in_atomic_block:
-            return wrapper
-    return None
 
 
 def _default_limit(queries: Iterable[Any]) -> int:
