@@ -15,6 +15,12 @@ REFERENCE = DOCS / "reference"
 PAGES = [ROOT / "README.rst", *sorted(DOCS.rglob("*.rst"))]
 SOURCES = sorted((ROOT / "django_async_ext").rglob("*.py"))
 
+TESTS = {
+    name
+    for module in (ROOT / "tests").rglob("test_*.py")
+    for name in re.findall(r"^(?:async )?def (test_\w+)", module.read_text(), re.M)
+}
+
 # A dotted name of the package, not part of a path or of a longer name.
 DOTTED_NAME = re.compile(r"(?<![\w./])django_async_ext(?:\.\w+)+")
 
@@ -39,6 +45,12 @@ def test_readme_is_short() -> None:
 def test_names_quoted_in_the_docs_exist(page: Path) -> None:
     names = set(DOTTED_NAME.findall(page.read_text())) - {"django_async_ext.py"}
     assert not sorted(name for name in names if not exists(name))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_tests_named_in_the_docs_exist(page: Path) -> None:
+    named = set(re.findall(r"``(test_\w+)``", page.read_text()))
+    assert not sorted(named - TESTS)
 
 
 def test_every_public_name_has_an_entry() -> None:

@@ -730,7 +730,9 @@ async def test_a_task_group_rolls_back_what_it_cancels(world: World) -> None:
             group.create_task(writes())
             group.create_task(fails())
     assert rolled_back.is_set()
-    assert not asyncio.current_task().cancelling()
+    # Before, a TaskGroup left its own count.
+    if sys.version_info >= (3, 13):
+        assert not asyncio.current_task().cancelling()
     await world.is_at_rest()
 
 
