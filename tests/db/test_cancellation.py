@@ -499,6 +499,14 @@ async def savepoint(journal: Journal) -> None:
         await two_statements(journal)
 
 
+async def failing_savepoint(journal: Journal) -> None:
+    with suppress(LookupError):
+        async with journal.atomic():
+            await journal.note("never")
+            await two_statements(journal)
+            raise LookupError
+
+
 async def iterator(journal: Journal) -> None:
     async for _ in journal.of(Book).aiterator(chunk_size=1):
         break
@@ -509,14 +517,28 @@ async def gathered(journal: Journal) -> None:
     await gather_queries(*(journal.of(Author).acreate(name=f"inner {n}") for n in "12"))
 
 
-@pytest.mark.parametrize("inner", [two_statements, savepoint, iterator, gathered])
+BEFORE_AND_AFTER = ("before", "after")
+ALL = ("before", "inner 1", "inner 2", "after")
+
+#: What there may be in the end, and what there is when the last wait is interrupted.
+ENDS = {
+    two_statements: ({(), ALL}, ()),
+    iterator: ({(), ALL}, ()),
+    gathered: ({(), ALL}, ()),
+    # Only the interrupted SAVEPOINT itself dooms the outer block.
+    savepoint: ({(), BEFORE_AND_AFTER, ALL}, ALL),
+    failing_savepoint: ({(), BEFORE_AND_AFTER}, BEFORE_AND_AFTER),
+}
+
+
+@pytest.mark.parametrize("inner", ENDS)
 async def test_an_interrupted_statement_dooms_its_block(
     inner: Any, world: World
 ) -> None:
     await catch_everywhere(inner, world)
 
 
-@pytest.mark.parametrize("inner", [two_statements, savepoint])
+@pytest.mark.parametrize("inner", [two_statements, savepoint, failing_savepoint])
 async def test_an_interrupted_statement_dooms_its_block_on_sqlite(
     inner: Any, sqlite_world: SQLiteWorld
 ) -> None:
@@ -525,22 +547,20 @@ async def test_an_interrupted_statement_dooms_its_block_on_sqlite(
 
 async def catch_everywhere(inner: Any, world: World) -> None:
     results = set()
+    allowed, at_last = ENDS[inner]
     for kind in Kind:
-        point, reached = 0, True
+        point, reached, made = 0, True, None
         while reached:
             point += 1
             world.reset()
+            previous = made
             try:
                 reached, made = await apart(catch(inner, world, point, kind))
             except BaseException as error:
                 error.add_note(f"{kind.value}, suspension {point}")
                 raise
             results.add(made)
-    both = ("inner 1", "inner 2")
-    allowed = {(), ("before", *both, "after")}
-    if inner is savepoint:
-        # Only the interrupted SAVEPOINT itself dooms the outer block.
-        allowed |= {("before", "after")}
+        assert previous == at_last, kind.value
     assert results == allowed
 
 
@@ -559,7 +579,7 @@ async def catch(
                 await interruption.run()
             await journal.of(Author).acreate(name="after")
     names = [row[1] for row in world.rows() if row[0] == "author"]
-    made = tuple(sorted({*names} - {"Ada", "Bo"}, key=ORDER.index))
+    made = tuple(sorted({*names} - {"Ada", "Bo"}, key=ALL.index))
     hooks = ["outer"] if made else []
     if inner is savepoint and "inner 1" in made:
         hooks.append("inner")
@@ -568,9 +588,6 @@ async def catch(
     assert_fresh(connections[world.using])
     await go_on(world, journal, hooks)
     return interruption.reached, made
-
-
-ORDER = ["before", "inner 1", "inner 2", "after"]
 
 
 async def test_the_error_of_a_doomed_block_names_the_cancellation(world: World) -> None:
