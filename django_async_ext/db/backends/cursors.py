@@ -12,7 +12,6 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from django_async_ext.bridge import shielded
 from django_async_ext.db.backends.pool import Leasable
 
 
@@ -29,12 +28,7 @@ class LeasedCursor:
             # the connection.
             return self.forget()
         try:
-            if connection.may_wait_to_close(self):
-                # In the finaliser of a generator Python would lose a cancellation.
-                with shielded():
-                    super().close()  # type: ignore[misc]
-            else:
-                connection.abandon_cursor(self)
+            connection.close_cursor(self, super().close)  # type: ignore[misc]
         finally:
             connection.open_cursors.discard(id(self))
             if not connection.open_cursors and connection.lessee is not None:

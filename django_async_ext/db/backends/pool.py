@@ -68,9 +68,9 @@ class Leasable:
         """Close it now, without waiting; the server rolls back."""
         raise NotImplementedError
 
-    def may_wait_to_close(self, cursor: Any) -> bool:
-        """Tell whether ``cursor`` may be closed the ordinary way here and now."""
-        return True
+    def close_cursor(self, cursor: Any, close: Callable[[], object]) -> None:
+        """Close ``cursor`` with ``close``, or abandon it where nothing can wait."""
+        close()
 
     def abandon_cursor(self, cursor: Any) -> None:
         """Forget ``cursor`` without waiting; the pool closes it later."""

@@ -12,6 +12,7 @@ import logging
 import select
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from time import monotonic
@@ -23,7 +24,7 @@ from psycopg.adapt import AdaptersMap
 from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
 
 from django_async_ext import conf
-from django_async_ext.bridge import await_, in_bridge
+from django_async_ext.bridge import await_, in_bridge, shielded
 from django_async_ext.db.backends.cursors import LeasedCursor
 from django_async_ext.db.backends.pool import Leasable
 from django_async_ext.db.backends.rendezvous import Rendezvous
@@ -292,10 +293,18 @@ class Connection(Leasable, psycopg.Connection[Any]):
         self._unwatch()
         super().close()
 
-    def may_wait_to_close(self, cursor: Any) -> bool:
+    def close_cursor(self, cursor: Any, close: Callable[[], object]) -> None:
         """Closing a cursor of the server is a statement, others only forget."""
         if not isinstance(cursor, psycopg.ServerCursor) or cursor.closed:
-            return True
+            close()
+        elif self._may_wait():
+            # In the finaliser of a generator Python would lose a cancellation.
+            with shielded():
+                close()
+        else:
+            self.abandon_cursor(cursor)
+
+    def _may_wait(self) -> bool:
         if asyncio._get_running_loop() is None:
             return True
         owns = self.task is asyncio.current_task()
