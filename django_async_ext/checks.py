@@ -15,7 +15,6 @@ from django.core.checks import register as register_check
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from django_async_ext import conf
 from django_async_ext.db.backends.base import LEASES
 from django_async_ext.db.backends.pool import PoolOptions
 
@@ -25,19 +24,12 @@ ENGINES = "django_async_ext.db.backends"
 
 def register() -> None:
     """Register every check of this module."""
-    register_check(check_settings, TAG)
     register_check(check_databases, TAG)
     register_check(check_environment, TAG)
 
 
-def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001: ``ASYNC_EXT`` has an unknown key or a bad value."""
-    hint = "See the reference of the settings for what each of them takes."
-    return [Error(error, hint, id="async_ext.E001") for error in conf.errors()]
-
-
 def check_databases(**kwargs: Any) -> list[CheckMessage]:
-    """E002, E003, W001 and W002: how each database behaves on the event loop."""
+    """E001, E002, W001 and W002: how each database behaves on the event loop."""
     found: list[CheckMessage] = []
     for alias, database in connections.settings.items():
         if database["ENGINE"].startswith(ENGINES):
@@ -69,11 +61,13 @@ def _check_ours(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:
     try:
         PoolOptions.parse(database["OPTIONS"].get("pool"), alias)
     except ImproperlyConfigured as error:
-        yield Error(str(error), id="async_ext.E002")
+        hint = "The text above names the options that there are."
+        yield Error(str(error), hint, id="async_ext.E001")
     if database["OPTIONS"].get("lease", LEASES[0]) not in LEASES:
         yield Error(
             f"OPTIONS['lease'] of database {alias!r} must be one of {LEASES}.",
-            id="async_ext.E003",
+            "Leave it out to lease a connection for each statement.",
+            id="async_ext.E002",
         )
     if database["CONN_MAX_AGE"] != 0:
         yield Warning(

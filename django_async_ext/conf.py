@@ -1,7 +1,7 @@
 """The settings of this package: one dict, ``ASYNC_EXT``, validated at start.
 
-Contract: ``get(name)`` gives the value or its default. ``errors()`` lists what
-is wrong in the dict, for the system checks; ``validate()`` raises the first.
+Contract: ``get(name)`` gives the value or its default. ``errors()`` says what
+is wrong in the dict; ``validate()`` raises the first.
 """
 
 from __future__ import annotations
