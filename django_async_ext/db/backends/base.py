@@ -121,11 +121,21 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
             return self.settings_dict["AUTOCOMMIT"]
         return super().get_autocommit()
 
-    def set_autocommit(self, *args: Any, **kwargs: Any) -> None:
+    def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
         """As in Django; the end of a transaction ends the lease."""
+        if (
+            autocommit
+            and self.connection is None
+            and self._is_leasing()
+            and self.settings_dict["AUTOCOMMIT"]
+        ):
+            # The connection was lost: another one is not needed to know that.
+            self.validate_no_atomic_block()
+            self.autocommit = True
+            return
         self._holds += 1
         try:
-            super().set_autocommit(*args, **kwargs)
+            super().set_autocommit(autocommit, *args, **kwargs)
         finally:
             self._holds -= 1
             self.release_if_free()

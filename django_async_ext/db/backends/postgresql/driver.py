@@ -205,8 +205,10 @@ class Connection(Leasable, psycopg.Connection[Any]):
     def _stop_statement(self, gen: Any) -> None:
         timeout = conf.get("CANCEL_TIMEOUT")
         try:
-            await_(self._cancel(timeout))
-            self._run(gen, timeout)
+            # Cancelled again, it must not leave the statement running over there.
+            with shielded():
+                await_(self._cancel(timeout))
+                self._run(gen, timeout)
         except errors.QueryCanceled:
             pass
         except BaseException as error:
