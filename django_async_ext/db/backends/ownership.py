@@ -248,6 +248,8 @@ def _after_fork() -> None:
         # Kept, never finalised: the sockets belong to the parent process.
         _before_fork.append(connections._connections._tasks)
         object.__setattr__(connections._connections, "_tasks", {})
+    # No transaction of the parent's is the child's to wait for.
+    _ancestors.set(MappingProxyType({}))
 
 
 if hasattr(os, "register_at_fork"):
