@@ -60,7 +60,9 @@ class Server:
     def terminate(self) -> int:
         """End every session of the test; return how many there were."""
         pids = self.pids()
-        self.ask("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s) pid", pids)
+        self.ask(
+            "SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) pid", pids
+        )
         return len(pids)
 
 

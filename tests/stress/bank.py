@@ -271,8 +271,9 @@ class Bank:
             pids = self.server.pids()
             if fault.kind == "terminate":
                 pids = pids[fault.index : fault.index + 1]
+            # It waits until they have ended, or one might in the checks.
             self.server.ask(
-                "SELECT pg_terminate_backend(p) FROM unnest(%s::int[]) p", pids
+                "SELECT pg_terminate_backend(p, 5000) FROM unnest(%s::int[]) p", pids
             )
         elif self.proxy is None:
             return
@@ -343,20 +344,21 @@ class Bank:
         except TimeoutError:
             self.wrong.append(f"{words}{pool_stats()}")
             return
+        # Whatever lies in the pool must work, and in its right mode.
+        count = pool_stats()["max_size"]
+        works = await gather_queries(*([_look] * count), limit=count)
+        if works != [(ACCOUNTS, False)] * count:
+            self.wrong.append(f"{words}the next statements gave {works}")
+        # Those that died while they were idle have been found by now.
         with suppress(TimeoutError):
             await until(lambda: self.server.sessions() == pool_stats()["size"], 5)
         stats, sessions = pool_stats(), self.server.sessions()
-        if stats["waiting"] or stats["size"] > stats["max_size"]:
+        if stats["waiting"] or stats["in_use"] or stats["size"] > stats["max_size"]:
             self.wrong.append(f"{words}{stats}")
         if sessions != stats["size"]:
             self.wrong.append(f"{words}{sessions} on the server, {stats}")
         if busy := self.server.ask(_BUSY, self.server.name):
             self.wrong.append(f"{words}left as {busy}")
-        # Whatever lies in the pool must work, and in its right mode.
-        count = stats["max_size"]
-        works = await gather_queries(*([_look] * count), limit=count)
-        if works != [(ACCOUNTS, False)] * count:
-            self.wrong.append(f"{words}the next statements gave {works}")
 
 
 _BUSY = """

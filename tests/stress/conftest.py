@@ -43,3 +43,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         options = connections.settings["default"]["OPTIONS"]
         monkeypatch.setitem(options, "application_name", found.name)
         yield found
+        # Where the network was cut, the server goes on sleeping.
+        connections["default"].close()
+        found.terminate()

@@ -40,7 +40,7 @@ def run(plan: Plan, server: Server) -> None:
 
 examples = settings(
     deadline=None,
-    max_examples=25,
+    max_examples=15,
     database=None,
     # Interleavings differ between runs: a smaller plan may pass by luck.
     phases=(Phase.explicit, Phase.generate),

@@ -1,0 +1,135 @@
+"""A server that restarts, recovers, or has no room."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from django.db import connections
+from django.db.utils import Error, OperationalError
+
+from django_async_ext import on_loop
+from django_async_ext.db.connections import pool_stats
+from tests.db.server import execute, until
+from tests.stress.private import PrivateServer, private_server
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[PrivateServer]:
+    with private_server() as server:
+        yield server
+
+
+@pytest.fixture
+def private(
+    started: PrivateServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PrivateServer]:
+    options = connections.settings["default"]["OPTIONS"]
+    monkeypatch.setitem(options, "pool", {"max_size": 20, "timeout": 10})
+    with started.as_default():
+        yield started
+
+
+async def one() -> int:
+    return (await on_loop(execute)("SELECT 1"))[0][0]
+
+
+def control(server: PrivateServer, *arguments: str) -> "asyncio.Future[None]":
+    return asyncio.ensure_future(asyncio.to_thread(server.control, *arguments))
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_a_restart_under_load_loses_nothing_that_was_acknowledged(
+    private: PrivateServer, mode: str
+) -> None:
+    await on_loop(execute)("CREATE TABLE IF NOT EXISTS numbers (number int)")
+    await on_loop(execute)("TRUNCATE numbers")
+    acknowledged: set[int] = set()
+    tried = failed = 0
+    stop = asyncio.Event()
+
+    async def insert() -> None:
+        nonlocal tried, failed
+        while not stop.is_set():
+            tried += 1
+            number = tried
+            try:
+                await on_loop(execute)("INSERT INTO numbers VALUES (%s)", number)
+            except OperationalError:
+                failed += 1
+                await asyncio.sleep(0.01)
+            else:
+                acknowledged.add(number)
+
+    tasks = [asyncio.create_task(insert()) for _ in range(30)]
+    await until(lambda: len(acknowledged) > 100)
+    await control(private, "restart", f"--mode={mode}")
+    before = len(acknowledged)
+    await until(lambda: len(acknowledged) > before + 100)
+    stop.set()
+    await asyncio.gather(*tasks)
+    stored = [row[0] for row in await on_loop(execute)("SELECT * FROM numbers")]
+    assert acknowledged <= set(stored)
+    assert len(stored) == len(set(stored)) <= tried
+    assert failed > 0
+    assert pool_stats()["in_use"] == pool_stats()["waiting"] == 0
+
+
+async def test_a_server_in_recovery_is_an_error_until_it_has_recovered(
+    private: PrivateServer,
+) -> None:
+    await one()
+    await control(private, "stop", "--mode=immediate")
+    signal = private.data / "standby.signal"
+    signal.touch()
+    # Never promoted, it would recover for ever.
+    await control(private, "start", "--no-wait", "--options=-c hot_standby=off")
+    with pytest.raises(OperationalError, match=r"recover|not accepting|starting up"):
+        async with asyncio.timeout(20):
+            await while_refused()
+    assert pool_stats()["size"] == 0
+    await control(private, "promote")
+    await until(lambda: asyncio.all_tasks() and signal.exists() is False)
+    async with asyncio.timeout(20):
+        while await status() != 1:  # noqa: ASYNC110 (another process)
+            await asyncio.sleep(0.05)
+    assert pool_stats()["in_use"] == 0
+    await control(private, "restart")
+
+
+async def while_refused() -> None:
+    """Wait until somebody listens; raise what that one says."""
+    while True:
+        try:
+            await one()
+        except OperationalError as error:
+            if "refused" not in str(error):
+                raise
+        await asyncio.sleep(0.05)
+
+
+async def status() -> int:
+    try:
+        return await one()
+    except Error:
+        return 0
+
+
+async def test_a_server_without_room_is_an_error_and_is_used_again(
+    private: PrivateServer,
+) -> None:
+    await control(private, "restart", "--options=-c max_connections=8")
+
+    async def hold() -> None:
+        await on_loop(execute)("SELECT pg_sleep(0.5)")
+
+    tasks = [asyncio.create_task(hold()) for _ in range(20)]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    refused = [result for result in results if result is not None]
+    assert len(refused) == 12
+    for error in refused:
+        assert isinstance(error, OperationalError)
+        assert "too many clients" in str(error)
+    assert pool_stats()["in_use"] == 0
+    assert pool_stats()["size"] == 8
+    assert await one() == 1
+    await control(private, "restart")
