@@ -30,7 +30,7 @@ from django_async_ext.db.connections import pool_stats
 from django_async_ext.exceptions import ConnectionOwnershipError
 from tests.db.conftest import Configure
 from tests.db.interruptions import Interruption, Kind, Stepped, apart
-from tests.db.server import Server, execute, until
+from tests.db.server import Server, execute, sleep, until
 from tests.library.models import Account, Author, Book, Cover, Tag
 
 RESET = """
@@ -528,6 +528,11 @@ async def gathered(journal: Journal) -> None:
     await gather_queries(*(journal.of(Author).acreate(name=f"inner {n}") for n in "12"))
 
 
+async def gathered_in_a_savepoint(journal: Journal) -> None:
+    async with journal.atomic():
+        await gathered(journal)
+
+
 BEFORE_AND_AFTER = ("before", "after")
 ALL = ("before", "inner 1", "inner 2", "after")
 
@@ -538,15 +543,18 @@ ENDS = {
     gathered: ({(), ALL}, [()]),
     # Only the interrupted SAVEPOINT itself dooms the outer block.
     savepoint: ({(), BEFORE_AND_AFTER, ALL}, [ALL]),
+    gathered_in_a_savepoint: ({(), BEFORE_AND_AFTER, ALL}, [ALL]),
     failing_savepoint: ({(), BEFORE_AND_AFTER}, [BEFORE_AND_AFTER] * 2),
 }
 
 
 @pytest.mark.parametrize("inner", ENDS)
 async def test_an_interrupted_statement_dooms_its_block(
-    inner: Any, world: World
+    inner: Any, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     await catch_everywhere(inner, world)
+    # Of a pipeline that was left with answers unread.
+    assert "pipeline=ON" not in caplog.text
 
 
 @pytest.mark.parametrize("inner", [two_statements, savepoint, failing_savepoint])
@@ -600,6 +608,23 @@ async def catch(
     assert_fresh(connections[world.using])
     await go_on(world, journal, hooks)
     return interruption.reached, made
+
+
+async def test_a_gather_stopped_in_a_savepoint_leaves_the_transaction_usable(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with aatomic():
+        await Author.objects.acreate(name="before")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05), aatomic():
+                await gather_queries(
+                    Author.objects.acreate(name="never"), sleep, Author.objects.acount()
+                )
+        await Author.objects.acreate(name="after")
+        assert server.running() == 0
+    assert {author.name for author in await Author.objects.all()} == {"before", "after"}
+    assert pool_stats()["size"] == 1
+    assert not caplog.messages
 
 
 async def test_the_error_of_a_doomed_block_names_the_cancellation(world: World) -> None:
