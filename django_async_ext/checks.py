@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from django_async_ext.db.backends.base import LEASES
-from django_async_ext.db.backends.pool import PoolOptions
+from django_async_ext.db.backends.options import PoolOptions
 
 TAG = "async"
 ENGINES = "django_async_ext.db.backends"

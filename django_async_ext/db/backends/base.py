@@ -24,7 +24,9 @@ from django_async_ext.db.backends import ownership
 from django_async_ext.db.backends.cursors import leased
 from django_async_ext.db.backends.guard import install as install_guard
 from django_async_ext.db.backends.idle import IdleWatch
-from django_async_ext.db.backends.pool import Leasable, Pool, PoolOptions
+from django_async_ext.db.backends.leasable import Leasable
+from django_async_ext.db.backends.options import PoolOptions
+from django_async_ext.db.backends.pool import Pool
 from django_async_ext.db.backends.registry import close_pools, pool_for
 from django_async_ext.db.backends.rendezvous import Rendezvous
 from django_async_ext.exceptions import describe

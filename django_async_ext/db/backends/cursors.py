@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from django_async_ext.db.backends.pool import Leasable
+from django_async_ext.db.backends.leasable import Leasable
 
 
 class LeasedCursor:

@@ -19,135 +19,18 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import OperationalError
 
 from django_async_ext.bridge import await_
 from django_async_ext.db.backends.holders import describe_holders
+from django_async_ext.db.backends.leasable import Leasable
+from django_async_ext.db.backends.options import PoolOptions
 from django_async_ext.exceptions import describe
 
 logger = logging.getLogger("django_async_ext.db")
-
-
-class Leasable:
-    """What the pool and the wrapper need of a database connection."""
-
-    #: The pool that it belongs to.
-    home: Pool
-    #: The Django wrapper that has it now, and the task and time of the lease.
-    lessee: Any = None
-    task: asyncio.Task[Any] | None = None
-    since = 0.0
-    #: SQL that the pool must run before anybody else may have it.
-    reset_sql: str | None = None
-    #: SQL that closes the cursors which the server keeps, where it keeps any.
-    close_cursors_sql: str | None = None
-    expires_at = 0.0
-    idle_since = 0.0
-    #: What the cursors made through the wrapper are mixed with.
-    cursor_mixin: type
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        #: ids of the open cursors that were made through the wrapper
-        self.open_cursors: set[int] = set()
-
-    def is_clean(self) -> bool:
-        """Tell whether it is open, idle and in no transaction."""
-        raise NotImplementedError
-
-    def is_alive(self) -> bool:
-        """Tell, without a round trip, whether the server still holds it."""
-        raise NotImplementedError
-
-    def terminate(self) -> None:
-        """Close it now, without waiting; the server rolls back."""
-        raise NotImplementedError
-
-    def close_cursor(self, cursor: Any, close: Callable[[], object]) -> None:
-        """Close ``cursor`` with ``close``, or abandon it where nothing can wait."""
-        close()
-
-    def abandon_cursor(self, cursor: Any) -> None:
-        """Forget ``cursor`` without waiting; the pool closes it later."""
-
-
-@dataclass(frozen=True)
-class PoolOptions:
-    """``OPTIONS["pool"]``: psycopg_pool's names; times are in seconds."""
-
-    min_size: int = 0
-    max_size: int = 10
-    timeout: float = 30.0
-    max_waiting: int = 0
-    max_lifetime: float = 60 * 60.0
-    max_idle: float = 10 * 60.0
-    check: Callable[[Any], object] | None = None
-    reset: Callable[[Any], object] | None = None
-
-    #: Options of psycopg_pool that concern its threads or Django sets itself.
-    SYNC_ONLY = frozenset(
-        {"name", "num_workers", "open", "reconnect_failed", "reconnect_timeout"}
-    )
-
-    @classmethod
-    def parse(cls, configured: Any, alias: str) -> PoolOptions:
-        """Read the option as given; raise ``ImproperlyConfigured`` if it is bad."""
-        given = {} if configured is None or type(configured) is bool else configured
-        if not isinstance(given, dict):
-            raise _bad_pool(
-                alias, f"is {given!r}, but must be a dict, or True or False"
-            )
-        given = {name: v for name, v in given.items() if name not in cls.SYNC_ONLY}
-        if unknown := given.keys() - cls.__dataclass_fields__.keys():
-            raise _bad_pool(alias, f"has no option named {', '.join(sorted(unknown))}")
-        if given.get("max_size") is None:
-            given.pop("max_size", None)
-            if given.get("min_size"):
-                given["max_size"] = given["min_size"]
-        for name, value in given.items():
-            accepts, meaning = _MEANINGS[cls.__dataclass_fields__[name].type]
-            if not accepts(value):
-                raise _bad_pool(alias, f"has {name}={value!r}, not {meaning}")
-        options = cls(**given)
-        if options.max_size < 1 or not 0 <= options.min_size <= options.max_size:
-            raise _bad_pool(
-                alias,
-                f"has min_size={options.min_size} and max_size={options.max_size}, "
-                "but at least one connection must fit and 0 <= min_size <= max_size",
-            )
-        return options
-
-
-#: By the type of an option: what it accepts, and in words.
-_MEANINGS: dict[Any, tuple[Callable[[Any], bool], str]] = {
-    "int": (
-        lambda value: type(value) is int and value >= 0,
-        "a whole number of at least 0",
-    ),
-    "float": (
-        lambda value: type(value) in (int, float) and value >= 0,
-        "a number of seconds of at least 0",
-    ),
-    "Callable[[Any], object] | None": (
-        lambda value: value is None or callable(value),
-        "a callable or None",
-    ),
-}
-
-
-def _bad_pool(alias: str, why: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(
-        describe(
-            "pool-options",
-            f"DATABASES[{alias!r}]['OPTIONS']['pool'] {why}.",
-            f"Its options are {', '.join(PoolOptions.__dataclass_fields__)}.",
-        )
-    )
 
 
 class Pool:

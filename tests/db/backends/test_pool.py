@@ -14,7 +14,7 @@ from django.db.utils import OperationalError
 from psycopg_pool import ConnectionPool
 
 from django_async_ext import aatomic, hold_connection, on_loop
-from django_async_ext.db.backends.pool import PoolOptions
+from django_async_ext.db.backends.options import PoolOptions
 from django_async_ext.db.backends.registry import existing_pool
 from django_async_ext.db.connections import pool_stats
 from tests.db.conftest import Configure

@@ -26,7 +26,7 @@ from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
 from django_async_ext import conf
 from django_async_ext.bridge import await_, in_bridge, shielded
 from django_async_ext.db.backends.cursors import LeasedCursor
-from django_async_ext.db.backends.pool import Leasable
+from django_async_ext.db.backends.leasable import Leasable
 from django_async_ext.db.backends.rendezvous import Rendezvous
 from django_async_ext.sockets import Watcher
 

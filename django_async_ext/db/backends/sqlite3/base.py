@@ -14,7 +14,8 @@ from typing import Any
 from django.db.backends.sqlite3 import base as django_sqlite3
 
 from django_async_ext.db.backends.base import LoopDatabaseWrapper
-from django_async_ext.db.backends.pool import Leasable, Pool
+from django_async_ext.db.backends.leasable import Leasable
+from django_async_ext.db.backends.pool import Pool
 from django_async_ext.db.backends.worker import InPlace, Worker, WorkerCursor
 
 #: An in-memory database lives in its connection, which must not be replaced.
