@@ -273,7 +273,7 @@ async def test_tasks_that_gave_up_waiting_do_not_count_as_waiting(
     configure(pool={"max_size": 1, "max_waiting": 2, "timeout": 0.01})
     async with Holder():
         for _ in range(3):
-            with pytest.raises(OperationalError, match="none came free in 0.01 s"):
+            with pytest.raises(OperationalError, match="none came free in"):
                 await pid()
 
 
