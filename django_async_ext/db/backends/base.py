@@ -123,10 +123,16 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
             return self.settings_dict["AUTOCOMMIT"]
         return super().get_autocommit()
 
-    def set_autocommit(self, autocommit: Any, *args: Any, **kwargs: Any) -> None:
+    def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
         """As in Django; the end of a transaction ends the lease."""
-        if autocommit and self._lost_in_transaction():
-            # The next connection starts so: no need to take one for it.
+        if (
+            autocommit
+            and self.connection is None
+            and self._is_leasing()
+            and self.settings_dict["AUTOCOMMIT"]
+        ):
+            # The connection was lost: another one is not needed to know that.
+            self.validate_no_atomic_block()
             self.autocommit = True
             return
         self._holds += 1
@@ -135,10 +141,6 @@ class LoopDatabaseWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         finally:
             self._holds -= 1
             self.release_if_free()
-
-    def _lost_in_transaction(self) -> bool:
-        lost = self.connection is None and not self.in_atomic_block
-        return lost and self.settings_dict["AUTOCOMMIT"] and self._is_leasing()
 
     def _commit(self) -> None:
         # Interrupted, nobody would know whether it happened.

@@ -28,7 +28,9 @@ class LeasedCursor:
             # the connection.
             return self.forget()
         try:
-            connection.close_cursor(self, super().close)  # type: ignore[misc]
+            # Closing may be a statement, which Django's own cursors do not wrap.
+            with connection.lessee.wrap_database_errors:
+                connection.close_cursor(self, super().close)  # type: ignore[misc]
         finally:
             connection.open_cursors.discard(id(self))
             if not connection.open_cursors and connection.lessee is not None:

@@ -65,7 +65,7 @@ class DatabaseWrapper(LoopDatabaseWrapper, django_postgresql.DatabaseWrapper):
                 # Lent by a thread: its cursors are not ours.
                 yield
                 return
-            with connection.shared_pipeline():
+            with self.wrap_database_errors, connection.shared_pipeline():
                 self.rendezvous = Rendezvous(connection.flush_pipeline)
                 connection.rendezvous = self.rendezvous
                 yield
