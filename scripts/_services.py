@@ -13,9 +13,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 # Reading its input until the end is how the server notices that its starter is
 # gone, killed or not. pg_ctl returns when the server accepts connections.
@@ -24,6 +26,24 @@ KEEPER = """
 echo ready
 read -r _
 "$1/pg_ctl" --silent --pgdata="$2" --mode=fast stop >&2
+"""
+
+# One database there for each one asked for; as docs/howto/pgbouncer.rst has it.
+PGBOUNCER = """
+[databases]
+* = host={server.hostname} port={server.port}
+
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = users.txt
+admin_users = {server.username}
+pool_mode = transaction
+default_pool_size = 20
+max_client_conn = 500
+ignore_startup_parameters = extra_float_digits
 """
 
 
@@ -112,6 +132,59 @@ def _running(
         keeper.stdin.close()
         keeper.wait()
         keeper.stdout.close()
+
+
+@contextmanager
+def pgbouncer(url: str) -> Iterator[str | None]:
+    """Yield the URL of a PgBouncer before the server at ``url``, or None without one.
+
+    It pools by transaction. Its program comes from PATH, or on Debian and Ubuntu from
+    apt, where that is allowed.
+    """
+    program = _find_pgbouncer()
+    if program is None:
+        yield None
+        return
+    server, port = urlsplit(url), _free_port()
+    with tempfile.TemporaryDirectory(prefix="async-ext-pgbouncer-") as name:
+        home, user = Path(name), _unprivileged_user()
+        config = home / "pgbouncer.ini"
+        config.write_text(PGBOUNCER.format(server=server, port=port))
+        users = home / "users.txt"
+        users.write_text(f'"{server.username}" "{server.password or ""}"\n')
+        for path in (home, config, users):
+            path.chmod(0o700)
+            if user:
+                os.chown(path, user.pw_uid, user.pw_gid)
+        process = subprocess.Popen(
+            [program, "--quiet", config], start_new_session=True, **_as(user, home)
+        )
+        try:
+            _await_port(port, process)
+            netloc = f"{server.netloc.rpartition('@')[0]}@127.0.0.1:{port}"
+            yield server._replace(netloc=netloc).geturl()
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _find_pgbouncer() -> str | None:
+    found = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in (["update"], ["install", "--yes", "pgbouncer"]):
+            subprocess.run(["apt-get", "-qq", *command], stdout=subprocess.DEVNULL)
+        found = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    return found
+
+
+def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        if process.poll() is not None:
+            sys.exit("PgBouncer did not start.")
+        time.sleep(0.05)
+    sys.exit("PgBouncer did not answer within 10 s.")
 
 
 def _as(user: pwd.struct_passwd | None, home: Path) -> dict[str, object]:

@@ -15,6 +15,13 @@ from _environment import (
 )
 from _services import postgres
 
+# What is run a second time when nothing was selected; tests/db/pooling.py does it.
+PGBOUNCER = {"THROUGH_PGBOUNCER": "1"}
+BEHIND_PGBOUNCER = [
+    f"tests/db/test_{name}.py"
+    for name in ("managers", "gather", "gather_inside", "transaction", "pgbouncer")
+]
+
 
 def main() -> int:
     options, pytest_arguments = parse_arguments()
@@ -73,6 +80,8 @@ def run_tests(pair: Pair, pytest_arguments: list[str]) -> int:
             # The atlas is a project of its own, tested as users test theirs.
             atlas = [python, "manage.py", "test", "--noinput"]
             status = run(atlas, env=env, cwd=ROOT / "testproject") or status
+            behind = [python, "-m", "pytest", *BEHIND_PGBOUNCER]
+            status = run(behind, env=env | PGBOUNCER) or status
         return status
 
 

@@ -1,11 +1,13 @@
 """Every test of the database uses the real ones, with transactions of its own."""
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.db import connections
 
+from tests.db import pooling
 from tests.db.server import Server
 
 
@@ -38,3 +40,27 @@ def server(configure: Configure) -> Iterator[Server]:
     with Server() as found:
         configure(application_name=found.name)
         yield found
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(django_db_setup: None) -> Iterator[str]:
+    """The URL of a PgBouncer, which pools by transaction.
+
+    It ends before the databases are dropped, to which it is connected.
+    """
+    with pooling.started() as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def _through_pgbouncer(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not os.environ.get("THROUGH_PGBOUNCER"):
+        yield
+        return
+    url = request.getfixturevalue("pgbouncer")
+    if "server" in request.fixturenames:
+        pytest.skip("counts the server's sessions, which PgBouncer keeps")
+    if request.node.name in pooling.NOT_BEHIND_IT:
+        pytest.skip("needs a session or a cursor of its own")
+    with pooling.behind(url):
+        yield

@@ -1,0 +1,57 @@
+"""PgBouncer between the tests and their server; see docs/howto/pgbouncer.rst."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.db import connections
+
+SCRIPTS = Path(__file__).resolve().parent.parent.parent / "scripts"
+MISSING = "PgBouncer is neither on PATH nor can it be installed: not tested"
+
+#: Tests that see what PgBouncer does: no cursors that last, and shared sessions.
+NOT_BEHIND_IT = {
+    "test_rows_are_streamed_from_a_cursor_of_the_server",
+    "test_the_first_row_comes_before_the_last_is_fetched",
+    "test_a_cancelled_loop_holds_no_connection",
+    "test_queries_run_in_parallel_on_connections_of_their_own",
+    "test_no_more_run_at_once_than_the_limit",
+}
+
+
+@contextmanager
+def started() -> Iterator[str]:
+    """Start it before the server of the tests, or skip; with CI set, fail."""
+    sys.path.insert(0, str(SCRIPTS))
+    try:
+        from _services import pgbouncer
+    finally:
+        sys.path.remove(str(SCRIPTS))
+    with pgbouncer(os.environ["DATABASE_URL"]) as url:
+        if url is None and os.environ.get("CI"):
+            pytest.fail(MISSING)
+        elif url is None:
+            pytest.skip(MISSING)
+        yield url
+
+
+@contextmanager
+def behind(url: str) -> Iterator[None]:
+    """Connect through it, with the settings that the documentation asks for."""
+    address = urlsplit(url)
+    ours = {"HOST": address.hostname, "PORT": str(address.port)}
+    ours["DISABLE_SERVER_SIDE_CURSORS"] = True
+    before = {}
+    for alias in ("default", "replica"):
+        settings = connections.settings[alias]
+        before[alias] = {name: settings.get(name, False) for name in ours}
+        settings.update(ours)
+    try:
+        yield
+    finally:
+        for alias, found in before.items():
+            connections.settings[alias].update(found)
