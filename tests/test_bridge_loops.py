@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+import uvloop
 from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.dispatch import Signal
 
@@ -35,7 +36,7 @@ def eager_loop() -> asyncio.AbstractEventLoop:
 
 
 def uv_loop() -> asyncio.AbstractEventLoop:
-    return pytest.importorskip("uvloop").new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def debugging_loop() -> asyncio.AbstractEventLoop:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import uvloop
 
 from django_async_ext.bridge import await_, on_loop, shielded
 from django_async_ext.exceptions import DOCS, NoBridgeError
@@ -53,7 +54,7 @@ def drain(theirs: socket.socket) -> None:
 
 
 def uv_loop() -> asyncio.AbstractEventLoop:
-    return pytest.importorskip("uvloop").new_event_loop()
+    return uvloop.new_event_loop()
 
 
 on_each_loop = pytest.mark.parametrize("factory", [asyncio.new_event_loop, uv_loop])
