@@ -18,6 +18,7 @@ from typing import Any
 import django.utils.asyncio
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.dummy.base import DatabaseWrapper as DummyWrapper
 from django.db.models import ForeignObject, Model
 from django.db.models.query_utils import DeferredAttribute
 
@@ -40,7 +41,7 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         raise RuntimeError("Django may go on")
     wrapper = _guarded(sys._getframe(1))
     if in_bridge():
-        if hasattr(wrapper, "make_pool") or not _is_wrapper(wrapper):
+        if hasattr(wrapper, "make_pool") or not _would_block(wrapper):
             raise RuntimeError("Django may go on")
         text = wrong_engine(wrapper)
     else:
@@ -52,6 +53,11 @@ def _running_loop() -> asyncio.AbstractEventLoop:
 
 def _is_wrapper(guarded: Any) -> bool:
     return isinstance(guarded, BaseDatabaseWrapper)
+
+
+def _would_block(guarded: Any) -> bool:
+    # The dummy engine only says that DATABASES is empty.
+    return _is_wrapper(guarded) and not isinstance(guarded, DummyWrapper)
 
 
 def _guarded(frame: FrameType) -> Any:

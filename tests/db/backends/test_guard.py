@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.core.exceptions import SynchronousOnlyOperation
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.db import DEFAULT_DB_ALIAS, ConnectionHandler, connections, transaction
 from django.db.backends.sqlite3.base import DatabaseWrapper as StockWrapper
 from django.utils.asyncio import async_unsafe
 
@@ -208,6 +208,12 @@ async def test_an_engine_that_would_block_works_in_a_thread(
         return row
 
     assert await asyncio.to_thread(query) == (1,)
+
+
+async def test_a_project_without_a_database_is_told_so() -> None:
+    none = ConnectionHandler({})[DEFAULT_DB_ALIAS]
+    with pytest.raises(ImproperlyConfigured, match="DATABASES is improperly"):
+        await on_loop(none.cursor)()
 
 
 def test_without_a_loop_nothing_is_refused() -> None:
