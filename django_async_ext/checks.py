@@ -15,7 +15,7 @@ from django.core.checks import register as register_check
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from django_async_ext.db.backends.base import LEASES
+from django_async_ext.db.backends.leases import LEASES
 from django_async_ext.db.backends.options import PoolOptions
 
 TAG = "async"

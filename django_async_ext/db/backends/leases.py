@@ -1,0 +1,259 @@
+"""The lease: how a database wrapper gets its connection from the pool, and when.
+
+Contract: inside the bridge a wrapper takes a connection of the loop's pool when
+it needs one, and returns it with the last open cursor unless a transaction, a
+hold or the task keeps it. Elsewhere it owns its connection, as in Django.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import current_task
+from time import monotonic
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_async_ext.bridge import in_bridge, run
+from django_async_ext.db.backends import ownership
+from django_async_ext.db.backends.cursors import leased
+from django_async_ext.db.backends.idle import IdleWatch
+from django_async_ext.db.backends.leasable import Leasable
+from django_async_ext.db.backends.options import PoolOptions
+from django_async_ext.db.backends.pool import Pool
+from django_async_ext.db.backends.registry import close_pools, pool_for
+from django_async_ext.db.backends.rendezvous import Rendezvous
+from django_async_ext.exceptions import describe
+
+LEASES = ("statement", "task")
+
+#: Seconds for which CONN_HEALTH_CHECKS believes a connection that just worked.
+TRUSTED_FOR = 1.0
+
+
+class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
+    """Follows Django: BaseDatabaseWrapper; see the module."""
+
+    owner: asyncio.Task[Any] | None = None
+    #: Where the jobs of gather_queries() meet, while they share a connection.
+    rendezvous: Rendezvous | None = None
+    _lease: Leasable | None = None
+    _holds = 0
+    _idle_watch: IdleWatch | None = None
+
+    def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
+        super().__init__(settings_dict, alias)
+        self._lease_per_task = self._read_lease_option() == "task"
+        self._shares_pool = settings_dict is connections.settings.get(alias)
+
+    def _read_lease_option(self) -> str:
+        lease = self.settings_dict["OPTIONS"].get("lease", LEASES[0])
+        if lease not in LEASES:
+            raise ImproperlyConfigured(
+                describe(
+                    "lease-option",
+                    f"DATABASES[{self.alias!r}]['OPTIONS']['lease'] is {lease!r}.",
+                    "It must be 'statement', to return the connection after each "
+                    "statement outside transactions, or 'task', to keep it until "
+                    "the task ends.",
+                )
+            )
+        return lease
+
+    def is_busy(self) -> bool:
+        """Tell whether a statement runs, or its rows are being read."""
+        return self._lease is not None and bool(self._lease.open_cursors)
+
+    def connect(self) -> None:
+        """As in Django, but inside the bridge take a connection of the pool."""
+        if not self._is_leasing():
+            return super().connect()
+        ownership.check(self)
+        self._release()
+        pool = pool_for(self)
+        connection = self._take(pool)
+        if connection is None:
+            connection = self._open(pool)
+        else:
+            self._reuse(connection)
+        connection.lessee, connection.task = self, current_task()
+        connection.since = monotonic()
+        self._lease = connection
+
+    def _take(self, pool: Pool) -> Leasable | None:
+        while (connection := pool.take()) is not None:
+            try:
+                if self._is_healthy(connection):
+                    return connection
+            except BaseException:
+                pool.drop(connection)
+                raise
+            pool.drop(connection)
+        return None
+
+    def _is_healthy(self, connection: Leasable) -> bool:
+        check = connection.home.options.check
+        if check is not None:
+            try:
+                check(connection)
+            except self.Database.Error:
+                return False
+            return True
+        if not self.settings_dict["CONN_HEALTH_CHECKS"]:
+            return True
+        if monotonic() - connection.idle_since < TRUSTED_FOR:
+            return True
+        self.connection = connection
+        try:
+            return self.is_usable()
+        finally:
+            self.connection = None
+
+    def _is_leasing(self) -> bool:
+        # A wrapper with settings of its own (the one that creates databases,
+        # a copy in a test) has a connection of its own, as in Django.
+        return self._shares_pool and in_bridge()
+
+    def _open(self, pool: Pool) -> Leasable:
+        try:
+            super().connect()
+        except BaseException:
+            if self.connection is not None:
+                self.connection.terminate()
+                self.connection = None
+            pool.forget()
+            raise
+        pool.add(self.connection)
+        return self.connection
+
+    def _reuse(self, connection: Leasable) -> None:
+        # Follows Django: BaseDatabaseWrapper.connect(), less what the first
+        # lessee of the connection did to it.
+        self.connection = connection
+        self.in_atomic_block = False
+        self.savepoint_ids = []
+        self.atomic_blocks = []
+        self.needs_rollback = False
+        self.closed_in_transaction = False
+        self.errors_occurred = False
+        self.health_check_done = True
+        self.run_on_commit = []
+        self.autocommit = True
+        if not self.settings_dict["AUTOCOMMIT"]:
+            super().set_autocommit(False)
+
+    def _cursor(self, name: str | None = None) -> Any:
+        if self.owner is None and self._shares_pool:
+            ownership.warn_outside(self)
+        # Code that hooks into it may use a cursor of its own on the way.
+        self._holds += 1
+        try:
+            return super()._cursor(name)
+        finally:
+            self._holds -= 1
+            self.release_if_free()
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        """As in Django; the lease lasts until the cursor is closed."""
+        if name and self.rendezvous is not None:
+            self.rendezvous.wait_alone()
+        cursor = super().create_cursor(name)
+        return cursor if self._lease is None else leased(cursor, self._lease)
+
+    def release_if_free(self) -> None:
+        """End the lease, unless a cursor, a transaction or a hold needs it."""
+        lease = self._lease
+        if lease is None or lease.open_cursors:
+            return
+        if self._idle_watch is not None:
+            self._idle_watch.idle_since = monotonic()
+        if not self.autocommit:
+            return
+        if not (self.in_atomic_block or self._holds or self._lease_per_task):
+            self._release()
+
+    def _release(self) -> None:
+        lease, self._lease = self._lease, None
+        self.connection = None
+        if lease is not None:
+            if self._lease_per_task:
+                lease.reset_sql = self.reset_session_sql
+            lease.home.put(lease)
+
+    def _close(self) -> None:
+        if self._lease is None:
+            return super()._close()
+        lease, self._lease = self._lease, None
+        lease.home.drop(lease)
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """As in Django; a lease that nothing needs ends, without waiting."""
+        if self._lease is None:
+            super().close_if_unusable_or_obsolete()
+        else:
+            self.release_if_free()
+
+    # Session state
+
+    #: SQL that undoes what a session changed, None where there is no such thing.
+    reset_session_sql: str | None = None
+
+    def begin_hold(self) -> None:
+        """Keep the connection from here to ``end_hold()``."""
+        self.ensure_connection()
+        self._holds += 1
+
+    def end_hold(self, reset: bool = True) -> None:
+        """End the outermost hold; the pool resets the session, if it must."""
+        self._holds = max(self._holds - 1, 0)
+        if self._lease is not None and not self._holds:
+            if reset:
+                self._lease.reset_sql = self.reset_session_sql
+            self.release_if_free()
+
+    # Pools
+
+    @property
+    def pool_size(self) -> int:
+        """How many connections the running loop's pool may have."""
+        return pool_for(self).options.max_size
+
+    def make_pool(self) -> Pool:
+        """Make the pool of this database for the running loop."""
+        options = PoolOptions.parse(
+            self.settings_dict["OPTIONS"].get("pool"), self.alias
+        )
+        return Pool(self.alias, options, open=self._open_spare, reset=self._reset_spare)
+
+    async def _open_spare(self) -> Leasable:
+        spare = type(self)(self.settings_dict, self.alias)
+        try:
+            await run(super(LeasingWrapper, spare).connect)
+        except BaseException:
+            if spare.connection is not None:
+                spare.connection.terminate()
+            raise
+        return spare.connection
+
+    async def _reset_spare(self, connection: Leasable) -> None:
+        spare = type(self)(self.settings_dict, self.alias)
+        spare.connection, spare.autocommit = connection, True
+        await run(spare.reset_connection)
+
+    def reset_connection(self) -> None:
+        """Make the connection of this wrapper like new, in the pool's task."""
+        if self.connection.reset_sql:
+            with self.cursor() as cursor:
+                cursor.execute(self.connection.reset_sql)
+            self.init_connection_state()
+        if reset := self.connection.home.options.reset:
+            reset(self.connection)
+
+    def close_pool(self) -> None:
+        """Close the pools of this database, Django's and the loop's."""
+        close_pools(self.alias)
+        parent = super()
+        if hasattr(parent, "close_pool"):
+            parent.close_pool()
