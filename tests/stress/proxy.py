@@ -16,6 +16,7 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self._target = host, port
         self._links: dict[asyncio.Task[None], _Link] = {}
+        self._serving: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self._flows.set()
         self._refuses = False
@@ -35,8 +36,11 @@ class Proxy:
     ) -> None:
         self._server.close()
         self.cut()
-        self._flows.set()
-        await asyncio.gather(*self._links, return_exceptions=True)
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        # An aborted transport closes its socket in the loop's next turn.
+        await asyncio.sleep(0)
 
     @property
     def connections(self) -> int:
@@ -75,19 +79,28 @@ class Proxy:
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if self._refuses:
-            writer.transport.abort()
-            return
-        await self._flows.wait()
-        try:
-            server = await asyncio.open_connection(*self._target)
-        except OSError:
-            writer.transport.abort()
-            return
-        link = _Link((reader, writer), server)
         task = asyncio.current_task()
         assert task is not None
-        self._links[task] = link
+        self._serving.add(task)
+        try:
+            if not self._refuses:
+                await self._join(task, reader, writer)
+        except (OSError, asyncio.CancelledError):
+            # Cut, or the test is over.
+            return
+        finally:
+            writer.transport.abort()
+            self._serving.discard(task)
+
+    async def _join(
+        self,
+        task: asyncio.Task[None],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        await self._flows.wait()
+        server = await asyncio.open_connection(*self._target)
+        link = self._links[task] = _Link((reader, writer), server)
         try:
             await asyncio.gather(
                 link.forward(reader, server[1], self._question),

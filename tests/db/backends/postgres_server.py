@@ -55,6 +55,8 @@ class Network:
         self._server.close()
         self.cut()
         await asyncio.gather(*self._pumps, return_exceptions=True)
+        # An aborted transport closes its socket in the loop's next turn.
+        await asyncio.sleep(0)
 
     def cut(self) -> None:
         self.is_cut = True
