@@ -90,8 +90,10 @@ class Interruption:
         before = loop.get_task_factory()
 
         def create(loop: Any, coroutine: Any, **kwargs: Any) -> asyncio.Task[Any]:
-            counted = _stepped(coroutine, self._suspended)
-            return asyncio.Task(counted, loop=loop, **kwargs)
+            # With a context of its own it is no child: a chore of the pool, say.
+            if kwargs.get("context") is None:
+                coroutine = _stepped(coroutine, self._suspended)
+            return asyncio.Task(coroutine, loop=loop, **kwargs)
 
         loop.set_task_factory(create)
         try:
