@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import logging
 import sys
 import threading
@@ -135,7 +136,9 @@ async def test_a_coroutine_closed_by_hand_ends_its_sync_code() -> None:
 
 
 async def test_a_coroutine_never_started_is_closed_quietly() -> None:
-    on_loop(await_)(None).close()
+    coroutine = on_loop(await_)(None)
+    coroutine.close()
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
 def test_both_sides_of_nested_calls_are_cleaned_up() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_async_ext.bridge import await_, on_loop, shielded
+from django_async_ext.bridge import await_, in_bridge, on_loop, shielded
 from tests.waiting import Waiting, answer, current_task
 
 
@@ -235,5 +235,6 @@ async def test_the_next_call_inherits_neither_shield_nor_debt(
 
 
 def test_shielded_does_nothing_outside_the_bridge() -> None:
-    with shielded(), shielded():
-        pass
+    with pytest.raises(ZeroDivisionError), shielded(), shielded():
+        assert not in_bridge()
+        raise ZeroDivisionError
