@@ -9,9 +9,10 @@ difference that ``expected.toml`` does not explain is a fault of the package.
     __main__   the command: which labels, which modes, the exit status
     labels     the labels that run when none are named
     source     Django's source distribution and an environment to run it in
-    server     the database server
+    engines    the table of engines: Django's, ours, their server
     running    one process for each label, with time limits
     outcomes   what became of each test; the caches of those records
     comparing  baseline against ours, ours against expected.toml
+    recording  the results that the repository keeps, in results/
     inside/    the part that runs in those processes, with Django loaded
 """

@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 
 from _environment import stop_on_signals
 from tests.upstream.comparing import (
-    ENGINES,
     MODES,
     SERIES,
     Difference,
@@ -22,14 +22,25 @@ from tests.upstream.comparing import (
     load_expected,
     load_may_block,
 )
+from tests.upstream.engines import ENGINES
 from tests.upstream.labels import resolve
 from tests.upstream.outcomes import FAILED, PASSED, LabelRun, load, save
+from tests.upstream.recording import Result, path_of, record
 from tests.upstream.running import Job, run_label
-from tests.upstream.server import database_url
 from tests.upstream.source import CACHE, environment
 
 #: Differences shown for a label; the results file has all of them.
 SHOWN = 15
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One label in one mode; ``verdict`` is None where it cannot run at all."""
+
+    mode: str
+    baseline: LabelRun
+    ours: LabelRun
+    verdict: Verdict | None
 
 
 def main() -> int:
@@ -37,13 +48,13 @@ def main() -> int:
     options = _options()
     python = environment(options.django, options.python, options.interpreter)
     labels = resolve(options.labels, python.tests)
-    with database_url(options.engine, python.python) as url:
+    with ENGINES[options.engine].server(Path(python.python)) as url:
         job = Job(
             python, options.engine, url, options.label_timeout, options.test_timeout
         )
-        verdicts = list(_run_all(job, labels, options))
-    compared = verdicts or options.mode == "baseline"
-    return _summary(verdicts) if compared else 1
+        print(", ".join(" ".join(one) for one in job.versions.items()))
+        found = list(_run_all(job, labels, options))
+    return _summary(found)
 
 
 def _options() -> argparse.Namespace:
@@ -54,15 +65,17 @@ def _options() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("labels", nargs="*", help="labels or test ids of Django's suite, or the "
-        "sets ci, orm (default), web and all")  # fmt: skip
+        "sets ci, orm (default), web, wide (both) and all")  # fmt: skip
     add("--django", choices=SERIES, default=SERIES[-1])
-    add("--engine", choices=ENGINES, default=ENGINES[0])
+    add("--engine", choices=ENGINES, default="postgresql")
     add("--mode", choices=[*MODES, "baseline", "all"], default="bridge")
     add("--jobs", type=int, default=1, help="labels to run at the same time")
     add("--python", metavar="X.Y", help="default: the newest one found")
     add("--interpreter", help="use this one, which has Django and what its tests "
         "need, instead of an environment made below the cache")  # fmt: skip
     add("--fresh-baseline", action="store_true", help="do not use the cached one")
+    add("--record", action="store_true", help="put the results of whole labels into "
+        "tests/upstream/results, of which the documentation tells")  # fmt: skip
     add("--label-timeout", type=float, default=1800, metavar="SECONDS")
     add("--test-timeout", type=float, default=120, metavar="SECONDS")
     return parser.parse_args()
@@ -70,16 +83,21 @@ def _options() -> argparse.Namespace:
 
 def _run_all(
     job: Job, labels: list[str], options: argparse.Namespace
-) -> Iterator[tuple[LabelRun, Verdict]]:
+) -> Iterator[Comparison]:
     modes = {"all": MODES, "baseline": ()}.get(options.mode, (options.mode,))
     print(f"{'label':30} {'mode':9} {'run':>5} {'baseline':>8} {'ours':>5} "
-          f"{'differ':>6} {'seconds':>7}")  # fmt: skip
+          f"{'differ':>6} {'async':>5} {'seconds':>7}")  # fmt: skip
     with ThreadPoolExecutor(options.jobs) as threads:
         work = partial(_run_one, job, modes, options.fresh_baseline)
         futures = [threads.submit(work, label) for label in labels]
         try:
             for future in as_completed(futures):
-                yield from future.result()
+                found = future.result()
+                if options.record:
+                    results = [_result(job, one) for one in found]
+                    path = path_of(job.environment.series, job.engine)
+                    record((it for it in results if "." not in it.label), path)
+                yield from found
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise
@@ -87,14 +105,14 @@ def _run_all(
 
 def _run_one(
     job: Job, modes: tuple[str, ...], fresh: bool, label: str
-) -> list[tuple[LabelRun, Verdict]]:
+) -> list[Comparison]:
     baseline = _baseline(job, label, fresh)
     if baseline.broken and not baseline.outcomes:
         # As for want of an extension or a collation of the server.
         print(f"{label:30} cannot run here at all: baseline {baseline.broken}")
-        return []
+        return [Comparison(mode, baseline, LabelRun(label), None) for mode in modes]
     if not modes:
-        _show(label, "baseline", baseline, baseline, Verdict())
+        _show("baseline", baseline, baseline, Verdict())
     return [_compare(job, mode, baseline) for mode in modes]
 
 
@@ -108,22 +126,44 @@ def _baseline(job: Job, label: str, fresh: bool) -> LabelRun:
     return run
 
 
-def _compare(job: Job, mode: str, baseline: LabelRun) -> tuple[LabelRun, Verdict]:
-    series = job.environment.django.rpartition(".")[0]
+def _compare(job: Job, mode: str, baseline: LabelRun) -> Comparison:
+    series = job.environment.series
     expected = [e for e in load_expected() if e.applies(mode, job.engine, series)]
     ours = run_label(job, mode, baseline.label)
-    verdict = judge(baseline, ours, expected, load_may_block())
-    _show(baseline.label, mode, baseline, ours, verdict)
+    verdict = judge(
+        baseline, ours, expected, load_may_block(), in_bridge=mode == "bridge"
+    )
+    _show(mode, baseline, ours, verdict)
     _keep(job, mode, baseline, ours, verdict)
-    return ours, verdict
+    return Comparison(mode, baseline, ours, verdict)
 
 
-def _show(
-    label: str, mode: str, baseline: LabelRun, ours: LabelRun, verdict: Verdict
-) -> None:
+def _result(job: Job, found: Comparison) -> Result:
+    """Return what the repository keeps of a comparison."""
+    ours, verdict = found.ours, found.verdict
+    today = time.strftime("%Y-%m-%d")
+    if verdict is None:
+        why = found.baseline.broken.partition(" (see ")[0]
+        return Result(ours.label, found.mode, today, job.versions, cannot_run=why)
+    return Result(
+        ours.label,
+        found.mode,
+        today,
+        job.versions,
+        tests=len(found.baseline.outcomes | ours.outcomes),
+        baseline=found.baseline.count(PASSED),
+        ours=ours.count(PASSED),
+        coroutines=len(set(ours.coroutines)),
+        expected=sorted(it.test for it in verdict.explained),
+        faults=sorted({*verdict.faults, *([ours.label] if ours.broken else [])}),
+    )
+
+
+def _show(mode: str, baseline: LabelRun, ours: LabelRun, verdict: Verdict) -> None:
     lines = [
-        f"{label:30} {mode:9} {len(ours.outcomes):5} {baseline.count(PASSED):8} "
-        f"{ours.count(PASSED):5} {len(verdict.unexplained):6} {ours.seconds:7.1f}"
+        f"{ours.label:30} {mode:9} {len(ours.outcomes):5} {baseline.count(PASSED):8} "
+        f"{ours.count(PASSED):5} {len(verdict.unexplained):6} "
+        f"{len(set(ours.coroutines)):5} {ours.seconds:7.1f}"
     ]
     if baseline.broken or ours.broken:
         lines.append(f"    {ours.broken or 'baseline: ' + baseline.broken}")
@@ -132,6 +172,7 @@ def _show(
     if len(verdict.unexplained) > len(shown):
         lines.append(f"    and {len(verdict.unexplained) - len(shown)} more")
     lines += [f"    blocked the loop: {test}" for test in verdict.blocking[:SHOWN]]
+    lines += [f"    asynchronous, off the loop: {test}" for test in verdict.off_loop]
     lines += [f"    expected, but did not differ: {test}" for test in verdict.gone]
     print("\n".join(lines), flush=True)
 
@@ -144,7 +185,7 @@ def _line(difference: Difference) -> str:
 def _keep(
     job: Job, mode: str, baseline: LabelRun, ours: LabelRun, verdict: Verdict
 ) -> None:
-    """Write the result of one label in one mode, for people and for the docs."""
+    """Write the result of one label in one mode with all details, for people."""
     path = CACHE / "results" / f"{job.name}-{mode}" / f"{ours.label}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     result = {
@@ -158,25 +199,34 @@ def _keep(
         "seconds": ours.seconds,
         "broken": ours.broken,
         "blocking_waits": ours.blocking,
+        "coroutines": ours.coroutines,
         **asdict(verdict),
     }
     path.write_text(json.dumps(result, indent=1))
 
 
-def _summary(results: list[tuple[LabelRun, Verdict]]) -> int:
-    unexplained = sum(len(verdict.unexplained) for _, verdict in results)
-    explained = sum(len(verdict.explained) for _, verdict in results)
-    gone = sum(len(verdict.gone) for _, verdict in results)
-    broken = sum(bool(run.broken) for run, _ in results)
-    blocking = sum(len(run.blocking) for run, _ in results)
-    blocked = sum(len(verdict.blocking) for _, verdict in results)
+def _summary(found: list[Comparison]) -> int:
+    verdicts = [one.verdict for one in found if one.verdict is not None]
+    unexplained = sum(len(verdict.unexplained) for verdict in verdicts)
+    explained = sum(len(verdict.explained) for verdict in verdicts)
+    gone = sum(len(verdict.gone) for verdict in verdicts)
+    broken = sum(bool(one.ours.broken) for one in found)
+    blocking = sum(len(one.ours.blocking) for one in found)
+    blocked = sum(len(verdict.blocking) for verdict in verdicts)
+    coroutines = sum(len(set(one.ours.coroutines)) for one in found)
+    off_loop = sum(len(verdict.off_loop) for verdict in verdicts)
     print(
-        f"\n{len(results)} label runs, {broken} broken off; {unexplained} differences "
+        f"\n{len(verdicts)} label runs, {broken} broken off; {unexplained} differences "
         f"not expected, {explained} expected, {gone} expected ones did not happen; "
+        f"{coroutines} asynchronous tests, {off_loop} of them off the loop; "
         f"{blocking} waits blocked the loop, in {blocked} tests that must not.\n"
         f"Results: {CACHE / 'results'}"
     )
-    return 1 if unexplained or gone or broken or blocked else 0
+    for label in sorted({one.ours.label for one in found if one.verdict is None}):
+        print(f"Cannot run on this server, with Django's engine either: {label}")
+    nothing = bool(found) and not verdicts
+    faults = any(verdict.faults for verdict in verdicts)
+    return 1 if faults or broken or nothing else 0
 
 
 if __name__ == "__main__":

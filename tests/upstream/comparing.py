@@ -3,7 +3,8 @@
 Contract: ``differences()`` lists the tests that did worse on our engine;
 ``judge()`` splits them into explained and unexplained ones, and lists the
 expected differences that did not happen, which are faults of the list. A wait
-that blocked the loop is a fault too, unless the list names its test.
+that blocked the loop is a fault too, unless the list names its test, and so is
+an asynchronous test that ran off the loop.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.upstream.engines import ENGINES
 from tests.upstream.outcomes import FAILED, PASSED, LabelRun, Outcome
 
 EXPECTED = Path(__file__).with_name("expected.toml")
 MODES = ("bridge", "sync")
-ENGINES = ("postgresql", "sqlite3")
 SERIES = ("5.2", "6.0", "6.1")
 
 #: The only two legitimate reasons; see the head of expected.toml.
@@ -44,7 +45,7 @@ class Expected:
     kind: str
     reason: str
     modes: tuple[str, ...] = MODES
-    engines: tuple[str, ...] = ENGINES
+    engines: tuple[str, ...] = tuple(ENGINES)
     django: tuple[str, ...] = SERIES
 
     def applies(self, mode: str, engine: str, series: str) -> bool:
@@ -61,6 +62,14 @@ class Verdict:
     gone: list[str] = field(default_factory=list)
     #: Tests in which a wait blocked the loop.
     blocking: list[str] = field(default_factory=list)
+    #: Asynchronous tests that did not run on the suite's loop.
+    off_loop: list[str] = field(default_factory=list)
+
+    @property
+    def faults(self) -> list[str]:
+        """List the tests for which the run fails."""
+        differing = [difference.test for difference in self.unexplained]
+        return [*differing, *self.gone, *self.blocking, *self.off_loop]
 
 
 def differences(baseline: LabelRun, ours: LabelRun) -> Iterator[Difference]:
@@ -85,6 +94,8 @@ def judge(
     ours: LabelRun,
     expected: Iterable[Expected],
     may_block: Iterable[str] = (),
+    *,
+    in_bridge: bool = True,
 ) -> Verdict:
     """Compare, and hold what differs against the expected differences."""
     verdict = Verdict()
@@ -96,6 +107,8 @@ def judge(
     ran = awaited & (baseline.outcomes.keys() | ours.outcomes.keys())
     verdict.gone = sorted(ran - {difference.test for difference in found})
     verdict.blocking = sorted({test for test, _ in ours.blocking} - set(may_block))
+    if in_bridge:
+        verdict.off_loop = sorted(ours.off_loop)
     return verdict
 
 

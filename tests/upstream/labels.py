@@ -1,9 +1,9 @@
 """Which labels of Django's suite run when none are named.
 
 Contract: ``resolve(names, tests)`` turns the names of the command line into
-labels. The sets ``ci``, ``orm`` (the default), ``web`` and ``all`` may stand
-among the names. A label that a version of Django does not have is left out of a set,
-and is an error when named itself.
+labels. The sets ``ci``, ``orm`` (the default), ``web``, ``wide`` (these two) and
+``all`` may stand among the names. A label that a version of Django does not have
+is left out of a set, and is an error when named itself.
 """
 
 from __future__ import annotations
@@ -67,16 +67,27 @@ SLOW = "admin_views auth_tests cache migrations test_runner"
 CI = [label for label in ORM.split() if label not in SLOW.split()]
 CI += "asgi handlers middleware servers".split()
 
-#: Folders of ``tests/`` that are not labels, as in Django's runtests.py, and
-#: gis_tests, which needs a spatial engine.
-NOT_LABELS = {"gis_tests", "import_error_package", "test_runner_apps"}
+#: Folders of ``tests/`` that do not run, and why.
+NOT_RUN = {
+    "gis_tests": "needs a spatial engine, which the package does not have",
+    "import_error_package": "has no tests: material of the label test_runner",
+    "test_runner_apps": "has no tests: material of the label test_runner",
+}
+
+#: Tests that are skipped with every engine, and why; documented with the results.
+SKIPPED = {
+    "Selenium": "tests in a browser, which say nothing about a database engine",
+    "Memcached and Redis": "tests of Django's cache backends for these servers",
+}
 
 
 def resolve(names: Iterable[str], tests: Path) -> list[str]:
     """Return the labels that ``names`` stand for, each once, in order."""
     existing = set(_existing(tests))
     orm, web = ORM.split(), WEB.split()
-    sets = {"ci": CI, "orm": orm, "web": web, "all": sorted(existing)}
+    # The longest last: it says nothing that others do not say sooner.
+    everything = sorted(existing, key=lambda label: (label == "admin_scripts", label))
+    sets = {"ci": CI, "orm": orm, "web": web, "wide": orm + web, "all": everything}
     labels: dict[str, None] = {}
     for name in names or ["orm"]:
         if name in sets:
@@ -90,5 +101,5 @@ def resolve(names: Iterable[str], tests: Path) -> list[str]:
 
 def _existing(tests: Path) -> Iterator[str]:
     for folder in tests.iterdir():
-        if (folder / "__init__.py").exists() and folder.name not in NOT_LABELS:
+        if (folder / "__init__.py").exists() and folder.name not in NOT_RUN:
             yield folder.name

@@ -46,6 +46,9 @@ class LabelRun:
     broken: str = ""
     #: Waits that blocked the loop's thread: the test, and the stack of each.
     blocking: list[tuple[str, str]] = field(default_factory=list)
+    #: Asynchronous tests, and those among them that ran off the suite's loop.
+    coroutines: list[str] = field(default_factory=list)
+    off_loop: list[str] = field(default_factory=list)
 
     def add(self, test: str, outcome: Outcome) -> None:
         """Note an outcome, unless a heavier one is known for the test."""

@@ -14,9 +14,12 @@ import signal
 import subprocess
 import tempfile
 import time
+import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from tests.upstream.engines import ENGINES, Engine
 from tests.upstream.outcomes import LabelRun, Outcome
 from tests.upstream.source import CACHE, CHECKOUT, Environment
 
@@ -24,6 +27,7 @@ INSIDE = Path(__file__).with_name("inside")
 
 #: How often a label is run again after a test ended its process.
 ATTEMPTS = 6
+_ERROR = re.compile(r"[\w.]+(Error|Exception|Exit|Configured)\b")
 _TEST_TIMEOUT = 70  # as in inside/django_suite_worker.py
 
 
@@ -39,8 +43,27 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Tell this job's results from those of another."""
-        return f"{self.environment.name}-{self.engine}"
+        """Tell this job's results from those of another, or of another server."""
+        database, server = self.versions["database"], self.versions["server"]
+        return f"{self.environment.name}-{self.engine}-{database}-{server}"
+
+    @property
+    def row(self) -> Engine:
+        """What the table of engines says."""
+        return ENGINES[self.engine]
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Ask an interpreter of the environment what the runs run with."""
+        script = str(INSIDE / "django_suite_versions.py")
+        answer = subprocess.run(
+            [self.environment.python, script],
+            env=_variables(self, "baseline", "versions"),
+            check=True,
+            stdout=subprocess.PIPE,
+        )
+        versions: dict[str, str] = json.loads(answer.stdout)
+        return versions
 
 
 def run_label(job: Job, mode: str, label: str) -> LabelRun:
@@ -95,11 +118,16 @@ def _ended(process: subprocess.Popen[bytes], limit: float) -> int | None:
 
 
 def _variables(job: Job, mode: str, label: str) -> dict[str, str]:
-    package = "django" if mode == "baseline" else "django_async_ext"
-    name = f"{job.environment.django}_{mode}_{label}"
+    engine, options = job.row.ours, dict(job.row.options)
+    if mode == "baseline":
+        engine, options = job.row.django, {}
+    # Another checkout may be using the same server.
+    checkout = zlib.crc32(str(CHECKOUT).encode()) & 0xFFFF
+    name = f"{checkout:x}_{job.environment.django}_{mode}_{label}"
     return os.environ | {
         "DJANGO_SETTINGS_MODULE": "django_suite_settings",
-        "DJANGO_SUITE_ENGINE": f"{package}.db.backends.{job.engine}",
+        "DJANGO_SUITE_ENGINE": engine,
+        "DJANGO_SUITE_OPTIONS": json.dumps(options),
         "DJANGO_SUITE_RUN": re.sub(r"\W", "_", name.lower())[:45],
         "DJANGO_SUITE_TEST_LIMIT": str(job.test_limit),
         "DATABASE_URL": job.database_url,
@@ -139,14 +167,19 @@ def _note(
             run.add(event["test"], Outcome(event["outcome"], event["detail"]))
         elif event["event"] == "blocking wait":
             run.blocking.append((event["test"], event["detail"]))
+        elif event["event"] == "coroutine":
+            run.coroutines.append(event["test"])
+            if event["detail"] != "on the loop":
+                run.off_loop.append(event["test"])
     if events and events[-1]["event"] == "finished":
         return ""
     slow = status is None or status == _TEST_TIMEOUT
     ended_by = _unfinished(events)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-60:])
+    tail = log.read_text(errors="replace").splitlines()[-60:]
     if ended_by:
-        run.add(ended_by, Outcome("timeout" if slow else "crash", tail))
-    return f"{'timeout' if slow else f'exit status {status}'}, see {log}"
+        run.add(ended_by, Outcome("timeout" if slow else "crash", "\n".join(tail)))
+    cause = next((line for line in reversed(tail) if _ERROR.match(line)), "")
+    return f"{'timeout' if slow else f'exit status {status}'}: {cause} (see {log})"
 
 
 def _unfinished(events: list[dict[str, str]]) -> str | None:

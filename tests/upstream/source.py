@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from _environment import Pair, find_pairs
+from tests.upstream.engines import ENGINES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = CHECKOUT / ".cache" / "django-suite"
@@ -45,6 +46,11 @@ class Environment:
     django: str
     python_version: str
     tests: Path
+
+    @property
+    def series(self) -> str:
+        """Return the series of Django, such as "6.1"."""
+        return self.django.rpartition(".")[0]
 
     @property
     def name(self) -> str:
@@ -93,13 +99,15 @@ def _own_requirements() -> list[str]:
     with (CHECKOUT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
     extras = project["optional-dependencies"]
-    wanted = project["dependencies"] + extras["postgresql"] + extras["demo"]
     # "demo" has the PostgreSQL that is started where DATABASE_URL is not set.
+    used = ["demo", *(row.extra for row in ENGINES.values() if row.extra)]
+    wanted = project["dependencies"] + [one for extra in used for one in extras[extra]]
     return [line for line in wanted if not line.lower().startswith("django")]
 
 
 def _test_requirements(sources: Path) -> Iterator[str]:
-    for name in ("py3.txt", "postgres.txt"):
+    of_engines = [row.requirements for row in ENGINES.values() if row.requirements]
+    for name in ("py3.txt", *of_engines):
         text = (sources / "tests" / "requirements" / name).read_text()
         for line in text.splitlines():
             package = re.match(r"[\w-]+", line)

@@ -60,6 +60,13 @@ def test_a_wait_that_blocks_the_loop_is_a_fault():
     assert not judge(run, run, [], ["test"]).blocking
 
 
+def test_an_asynchronous_test_off_the_loop_is_a_fault():
+    run = run_of(test="ok")
+    run.off_loop.append("test")
+    assert judge(run, run, []).faults == ["test"]
+    assert not judge(run, run, [], in_bridge=False).faults
+
+
 def test_the_heavier_of_two_outcomes_counts():
     run = run_of(test="fail")
     run.add("test", Outcome("error"))

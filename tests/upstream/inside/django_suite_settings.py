@@ -4,18 +4,20 @@ What varies comes in the variables that ``running.py`` sets: the engine, the
 server's address and a name that no other run in progress uses.
 """
 
+import json
 import os
 from urllib.parse import unquote, urlsplit
 
-ENGINE = os.environ["DJANGO_SUITE_ENGINE"]
-
 
 def _database(alias):
-    if ENGINE.endswith("sqlite3"):
-        return {"ENGINE": ENGINE}
+    database = {
+        "ENGINE": os.environ["DJANGO_SUITE_ENGINE"],
+        "OPTIONS": json.loads(os.environ["DJANGO_SUITE_OPTIONS"]),
+    }
+    if not os.environ["DATABASE_URL"]:
+        return database
     url = urlsplit(os.environ["DATABASE_URL"])
-    return {
-        "ENGINE": ENGINE,
+    return database | {
         "NAME": f"suite_{alias}",
         "USER": unquote(url.username or ""),
         "PASSWORD": unquote(url.password or ""),

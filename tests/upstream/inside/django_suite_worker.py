@@ -10,7 +10,8 @@ event loop. In the mode "sync" the same engine runs without a loop. In both the
 package is active; the mode "baseline" does not import it.
 
 In the mode "bridge" the worker also notes every wait of psycopg that blocks the
-thread of the loop: there should be none.
+thread of the loop: there should be none. Of every asynchronous test it notes
+whether its coroutine ran on the loop that runs the suite.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ import time
 import traceback
 import unittest
 from functools import partial
+
+from asgiref.sync import AsyncToSync
 
 #: Exit status of a run that was ended because one test took too long.
 TEST_TIMEOUT = 70
@@ -50,6 +53,11 @@ class Records:
         line = {"event": "blocking wait", "test": test, "detail": stack}
         self.file.write(json.dumps(line) + "\n")
 
+    def write_coroutine(self, test, on_loop):
+        where = "on the loop" if on_loop else "elsewhere"
+        line = {"event": "coroutine", "test": test, "detail": where}
+        self.file.write(json.dumps(line) + "\n")
+
     def finish(self):
         self.file.write(json.dumps({"event": "finished"}) + "\n")
 
@@ -60,12 +68,13 @@ class RecordingResult(unittest.TextTestResult):
     records = None
     limit = 0
     current = "outside of tests"
-    on_loop = False
+    loop = None
     tasks_before = None
 
     def startTest(self, test):
         RecordingResult.current = test.id()
-        if self.on_loop:
+        note_coroutine(self.records, test, self.loop)
+        if self.loop is not None:
             self.tasks_before = asyncio.all_tasks()
         self.records.write("start", test)
         signal.setitimer(signal.ITIMER_REAL, self.limit)
@@ -153,7 +162,25 @@ async def on_running_loop(function):
     """Run ``function`` inside the bridge, on the loop that runs this."""
     from django_async_ext import on_loop
 
+    RecordingResult.loop = asyncio.get_running_loop()
     return await on_loop(function)()
+
+
+def note_coroutine(records, test, loop):
+    """Let an asynchronous test write down whether it runs on ``loop``.
+
+    Django has wrapped its method in asgiref's ``AsyncToSync`` by now.
+    """
+    method = getattr(test, getattr(test, "_testMethodName", ""), None)
+    if not isinstance(method, AsyncToSync):
+        return
+    coroutine_function = method.awaitable
+
+    async def noting(*args, **kwargs):
+        records.write_coroutine(test.id(), asyncio.get_running_loop() is loop)
+        return await coroutine_function(*args, **kwargs)
+
+    method.awaitable = noting
 
 
 def end_tasks(tasks):
@@ -202,17 +229,16 @@ def prepare(mode, records, left_out):
 
     def get_runner(*args):
         # The first moment at which the suite's apps are loaded. The suite sets
-        # INSTALLED_APPS itself: the package is put in force as its app does it.
+        # INSTALLED_APPS itself: the package's app gets ready all the same.
         if mode != "baseline":
-            from django_async_ext.adoption import adopt
+            from django.apps import AppConfig
 
-            adopt()
+            AppConfig.create("django_async_ext").ready()
         return recording_runner(original(*args), left_out)
 
     original, runtests.get_runner = runtests.get_runner, get_runner
     RecordingResult.records = Records(records)
     if mode == "bridge":
-        RecordingResult.on_loop = True
         note_blocking_waits(RecordingResult.records)
     RecordingResult.limit = float(os.environ["DJANGO_SUITE_TEST_LIMIT"])
     signal.signal(signal.SIGALRM, end_slow_test)
