@@ -10,10 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import select
-import threading
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any
@@ -28,6 +25,7 @@ from django_async_ext.bridge import await_, in_bridge, shielded
 from django_async_ext.db.backends.cursors import LeasedCursor
 from django_async_ext.db.backends.leasable import Leasable
 from django_async_ext.db.backends.rendezvous import Rendezvous
+from django_async_ext.locks import Lock
 from django_async_ext.sockets import Watcher
 
 logger = logging.getLogger("django_async_ext.db")
@@ -108,7 +106,7 @@ class Connection(Leasable, psycopg.Connection[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.lock = _Lock()  # type: ignore[assignment]
+        self.lock = Lock()  # type: ignore[assignment]
         # Tells psycopg that a pool owns it: no warning if the loop dies first.
         self._pool = None
 
@@ -342,42 +340,6 @@ def _open_twin(conninfo: str, kwargs: dict[str, Any]) -> _Twin:
         for attempt in attempts:
             attempt.close()
         raise
-
-
-class _Lock:
-    """Takes the place of the connection's ``threading.Lock``.
-
-    In the bridge it waits on the loop: the holder may be a task of this thread.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self.locked = self._lock.locked
-
-    def __enter__(self) -> None:
-        if self._lock.acquire(blocking=asyncio._get_running_loop() is None):
-            return
-        freed = asyncio.get_running_loop().create_future()
-        self._waiting.append(freed)
-        while not self._lock.acquire(blocking=False):
-            await_(freed)
-            freed = asyncio.get_running_loop().create_future()
-            self._waiting.append(freed)
-        with suppress(ValueError):
-            self._waiting.remove(freed)
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._lock.release()
-        while self._waiting:
-            with suppress(RuntimeError, IndexError):
-                freed = self._waiting.popleft()
-                freed.get_loop().call_soon_threadsafe(_settle, freed)
-
-
-def _settle(freed: asyncio.Future[None]) -> None:
-    if not freed.done():
-        freed.set_result(None)
 
 
 _READY = {
