@@ -37,6 +37,14 @@ def _is_seconds_or_none(value: Any) -> bool:
     return value is None or _is_seconds(value)
 
 
+def _is_dotted(value: Any) -> bool:
+    return isinstance(value, str) and all(map(str.isidentifier, value.split(".")))
+
+
+def _is_prefixes(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_dotted, value))
+
+
 SETTINGS = {
     "ADOPT_DJANGO": Setting(True, _is_bool, "True or False"),
     "CANCEL_TIMEOUT": Setting(5.0, _is_seconds, "a number of seconds above 0"),
@@ -45,6 +53,10 @@ SETTINGS = {
         1.0, _is_seconds_or_none, "None or a number of seconds above 0"
     ),
     "IMPLICIT_WAITS": Setting(False, _is_bool, "True or False"),
+    "LOOP_SAFE": Setting((), _is_prefixes, "a list of dotted names"),
+    "SYNC_VIEWS": Setting(
+        "thread", ("loop", "thread").__contains__, "'loop' or 'thread'"
+    ),
 }
 
 

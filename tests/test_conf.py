@@ -12,7 +12,8 @@ from django.test import override_settings
 from django_async_ext import conf
 
 KNOWN = (
-    "ADOPT_DJANGO, CANCEL_TIMEOUT, GATHER_LIMIT, IDLE_IN_TRANSACTION, IMPLICIT_WAITS"
+    "ADOPT_DJANGO, CANCEL_TIMEOUT, GATHER_LIMIT, IDLE_IN_TRANSACTION, IMPLICIT_WAITS, "
+    "LOOP_SAFE, SYNC_VIEWS"
 )
 
 
@@ -28,6 +29,8 @@ def configured(**values: Any) -> override_settings:
         ("GATHER_LIMIT", None),
         ("IDLE_IN_TRANSACTION", 1.0),
         ("IMPLICIT_WAITS", False),
+        ("LOOP_SAFE", ()),
+        ("SYNC_VIEWS", "thread"),
     ],
 )
 def test_what_is_not_set_has_its_default(name: str, default: object) -> None:
@@ -56,6 +59,9 @@ def test_every_default_is_a_value_that_is_accepted() -> None:
         ("IDLE_IN_TRANSACTION", None),
         ("IDLE_IN_TRANSACTION", 30),
         ("IMPLICIT_WAITS", True),
+        ("LOOP_SAFE", ["shop", "blog.views.index"]),
+        ("LOOP_SAFE", ("shop.middleware.Timing",)),
+        ("SYNC_VIEWS", "loop"),
     ],
 )
 def test_what_is_set_is_what_one_gets(name: str, value: object) -> None:
@@ -68,6 +74,10 @@ def test_the_values_follow_the_settings_of_the_moment() -> None:
     with configured(GATHER_LIMIT=3):
         assert conf.get("GATHER_LIMIT") == 3
     assert conf.get("GATHER_LIMIT") is None
+
+
+def shop_view() -> None:
+    """Something that is not a name."""
 
 
 SECONDS = "a number of seconds above 0"
@@ -92,6 +102,11 @@ LIMIT = "None or a whole number of at least 1"
         ("IDLE_IN_TRANSACTION", 0, f"None or {SECONDS}"),
         ("IDLE_IN_TRANSACTION", "1", f"None or {SECONDS}"),
         ("IMPLICIT_WAITS", "yes", "True or False"),
+        ("LOOP_SAFE", "shop", "a list of dotted names"),
+        ("LOOP_SAFE", ["shop.*"], "a list of dotted names"),
+        ("LOOP_SAFE", [shop_view], "a list of dotted names"),
+        ("SYNC_VIEWS", "threads", "'loop' or 'thread'"),
+        ("SYNC_VIEWS", ["loop"], "'loop' or 'thread'"),
     ],
 )
 def test_a_bad_value_is_refused_in_words(
@@ -182,6 +197,6 @@ def test_without_a_database_the_app_starts() -> None:
 
 
 def test_the_package_is_imported_without_settings() -> None:
-    code = "import django_async_ext as package; print(package.on_loop.__module__)"
+    code = "import django_async_ext as package; print(package.await_.__module__)"
     command = [sys.executable, "-W", "error", "-c", code]
     assert subprocess.check_output(command, text=True) == "django_async_ext.bridge\n"

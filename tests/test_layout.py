@@ -12,7 +12,7 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 
 GROUND = {"bridge", "conf", "exceptions", "locks", "loops", "sockets"}
-ROOF = {"apps", "checks", "management"}
+ROOF = {"apps", "asgi", "checks", "management"}
 FLOORS = ["ground", "backend", "db", "subject", "roof"]
 NOT_FOR_THE_GROUND = {
     "django.apps",

@@ -1,0 +1,168 @@
+"""The middleware chain, run in its synchronous mode inside the bridge.
+
+Contract: the class to put before one of Django's handlers. The chain is one
+greenlet of the request's task; what may block runs in a thread (see
+``placement``), and what is asynchronous is awaited through the bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.core.handlers import base
+from django.core.handlers.exception import response_for_exception
+
+from django_async_ext.bridge import await_, run
+from django_async_ext.handlers import placement
+from django_async_ext.handlers.placement import ASYNC, HOOKS, LOOP, THREAD
+
+Handler = Callable[..., Any]
+
+
+class BaseHandler(base.BaseHandler):
+    """Follows Django: BaseHandler; see the module."""
+
+    #: While the chain is made: the handler seen last, how it is called, and how the
+    #: middleware that is made with it will be called.
+    _seen: object = None
+    _mode = LOOP
+    _next_mode = LOOP
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        """As in Django, but always in the synchronous mode."""
+        self._seen, self._next_mode = None, LOOP
+        super().load_middleware(is_async=False)
+
+    async def get_response_async(self, request: Any) -> Any:
+        """As in Django, by way of the synchronous chain."""
+        return await run(self.get_response, request)
+
+    def adapt_method_mode(
+        self,
+        is_async: bool,
+        method: Handler,
+        method_is_async: bool | None = None,
+        debug: bool = False,
+        name: str | None = None,
+    ) -> Handler:
+        """As in Django, with three modes: on the loop, in a thread, asynchronous."""
+        if method_is_async is None:
+            return self._adapt_hook(method)
+        handler = self._take(method)
+        wanted = LOOP
+        if name is not None:
+            # Django names the middleware for which the handler is adapted.
+            path = name.removeprefix("middleware ")
+            self._next_mode = placement.middleware(path).how
+            wanted = LOOP if self._next_mode == HOOKS else self._next_mode
+        if debug and THREAD in (self._mode, wanted) and self._mode != wanted:
+            kind = "Synchronous" if self._mode == THREAD else "Asynchronous"
+            base.logger.debug("%s handler adapted for %s.", kind, name)
+        return _adapt(handler, self._mode, wanted)
+
+    def _take(self, method: Handler) -> Handler:
+        """Note how ``method`` is called; it is the last middleware, unless unused."""
+        if method is not self._seen:
+            self._seen, self._mode = method, self._next_mode
+            target: Any = method.__wrapped__  # type: ignore[attr-defined]
+            if iscoroutinefunction(target):
+                self._mode = ASYNC
+            elif self._mode == HOOKS:
+                _send_hooks_to_thread(target)
+                self._mode = LOOP
+        return self._converting(method) if self._mode == LOOP else method
+
+    def _adapt_hook(self, method: Handler) -> Handler:
+        if iscoroutinefunction(method):
+            return _awaiting(method, method)
+        return method if self._next_mode == LOOP else in_thread(method)
+
+    def _converting(self, method: Handler) -> Handler:
+        # Follows Django: convert_exception_to_response().
+        get_response: Handler = method.__wrapped__  # type: ignore[attr-defined]
+
+        @wraps(get_response)
+        def inner(request: Any) -> Any:
+            try:
+                return get_response(request)
+            except Exception as exc:  # noqa: BLE001 (as Django does)
+                return response_for_exception(request, exc)
+
+        return inner
+
+    def make_view_atomic(self, view: Handler) -> Handler:
+        """As in Django; what it returns is called in the bridge."""
+        place = placement.view(view)
+        atomic: Handler = super().make_view_atomic(view)
+        if placement.is_awaited(place):
+            return partial(_await_view, atomic)
+        return partial(_view_in_thread, atomic) if place.where == THREAD else atomic
+
+
+def in_thread(fn: Handler) -> Handler:
+    """Let ``fn``, called in the bridge, run in the thread of the request."""
+    return _awaiting(sync_to_async(fn, thread_sensitive=True), fn)
+
+
+def _awaiting(awaitable: Handler, fn: Handler) -> Handler:
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return await_(awaitable(*args, **kwargs))
+
+    if owner := getattr(fn, "__self__", None):
+        # Django's messages name the class of a method.
+        inner.__self__ = owner  # type: ignore[attr-defined]
+    return wraps(fn)(inner)
+
+
+def _adapt(handler: Handler, mode: str, wanted: str) -> Handler:
+    if mode == wanted:
+        return handler
+    if mode == THREAD:
+        return sync_to_async(handler) if wanted == ASYNC else in_thread(handler)
+    if mode == ASYNC and wanted == LOOP:
+        return _awaiting(handler, handler)
+    if mode == LOOP:
+        handler = _bridged(handler)
+    return async_to_sync(handler) if wanted == THREAD else handler
+
+
+def _bridged(handler: Handler) -> Handler:
+    async def inner(request: Any) -> Any:
+        return await run(handler, request)
+
+    return wraps(handler)(inner)
+
+
+def _send_hooks_to_thread(middleware: Any) -> None:
+    for name in ("process_request", "process_response"):
+        if hook := getattr(middleware, name, None):
+            setattr(middleware, name, in_thread(hook))
+
+
+def _await_view(view: Handler, /, *args: Any, **kwargs: Any) -> Any:
+    response = await_(view(*args, **kwargs))
+    render = getattr(response, "render", None)
+    if render is not None and iscoroutinefunction(render):
+        response.render = _awaiting(render, render)
+    return response
+
+
+def _view_in_thread(view: Handler, /, *args: Any, **kwargs: Any) -> Any:
+    response = in_thread(view)(*args, **kwargs)
+    if callable(getattr(response, "render", None)):
+        _render_in_thread(response)
+    return response
+
+
+def _render_in_thread(response: Any) -> None:
+    def render() -> Any:
+        # Or it would be pickled with the response, by a cache.
+        del response.render
+        if iscoroutinefunction(response.render):
+            return await_(response.render())
+        return in_thread(response.render)()
+
+    response.render = render
