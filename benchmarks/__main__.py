@@ -6,10 +6,13 @@ import argparse
 import os
 import platform
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cases import CASES
-from benchmarks.database import CACHE, Inspector, benchmark_database
+from benchmarks.database import CACHE, Inspector, benchmark_database, fill
+from benchmarks.http.cases import CASES as HTTP_CASES
+from benchmarks.http.peers import PEERS
 from benchmarks.modes import MODES
 from benchmarks.protocol import Config
 from benchmarks.report import Report
@@ -22,6 +25,12 @@ if TYPE_CHECKING:
 def main() -> None:
     options = parser().parse_args()
     with benchmark_database() as url:
+        if options.http:
+            from benchmarks.http.run import compare as compare_http
+
+            compare_http(options, url)
+            return
+        fill(url)
         if options.scale:
             from benchmarks.scale import show
 
@@ -61,8 +70,8 @@ def compare(chosen: Plan) -> None:
 def plan(options: argparse.Namespace, url: str) -> Plan:
     quick = options.quick
     return Plan(
-        modes=options.modes,
-        cases=options.cases,
+        modes=options.modes or list(MODES),
+        cases=options.cases or list(CASES),
         concurrency=options.concurrency,
         rounds=options.rounds or (2 if quick else 5),
         seconds=options.seconds or (0.3 if quick else 1.0),
@@ -94,14 +103,12 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--modes",
         type=chosen_from(list(MODES)),
-        default=list(MODES),
         help=", ".join(MODES),
     )
     add(
         "--cases",
-        type=chosen_from(list(CASES)),
-        default=list(CASES),
-        help=", ".join(CASES),
+        type=chosen_from([*CASES, *HTTP_CASES]),
+        help=f"{', '.join(CASES)}; with --http: {', '.join(HTTP_CASES)}",
     )
     add(
         "--concurrency",
@@ -132,6 +139,17 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="show this project at scale instead: tasks, connections, threads",
     )
+    add(
+        "--http",
+        action="store_true",
+        help="measure whole requests instead: this project's handler beside others",
+    )
+    add(
+        "--peers",
+        type=chosen_from(list(PEERS)),
+        help=f"with --http: {', '.join(PEERS)}",
+    )
+    add("--rst", type=Path, help="with --http: write the tables to this file as well")
     return found
 
 

@@ -29,7 +29,7 @@ CACHE = Path(__file__).resolve().parent.parent / ".cache" / "bench"
 
 @contextmanager
 def benchmark_database() -> Iterator[str]:
-    """The address of a fresh, filled database."""
+    """The address of a fresh, empty database."""
     url = server_url()
     address = urlunsplit(urlsplit(url)._replace(path=f"/{NAME}"))
     with psycopg.connect(url, autocommit=True) as connection:
@@ -37,7 +37,6 @@ def benchmark_database() -> Iterator[str]:
         drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name)
         connection.execute(drop)
         connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
-        fill(address)
         try:
             yield address
         finally:
@@ -61,6 +60,7 @@ class Inspector:
     """The runner's own connection: counts those of others, tidies between jobs."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self.connection = psycopg.connect(url, autocommit=True)
         #: The server's process, if it runs on this machine.
         self.server = server_process(self.connection.info.backend_pid)

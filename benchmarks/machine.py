@@ -1,6 +1,6 @@
 """How much of the machine others used while something was measured (Linux only).
 
-Others are all processes but the measured one, the database server and the runner. A
+Others are all processes but the measured ones, the database server and the runner. A
 figure taken while they used a noticeable part of a processor is not to be trusted.
 """
 
@@ -18,8 +18,8 @@ TICK = os.sysconf("SC_CLK_TCK")
 class Others:
     """Reads the clocks at its start; ``share()`` is in processors, since then."""
 
-    def __init__(self, child: int, server: int | None) -> None:
-        self.child = child
+    def __init__(self, measured: list[int], server: int | None) -> None:
+        self.measured = measured
         self.server = server
         self.wall, self.ticks = time.monotonic(), self._others()
 
@@ -32,7 +32,7 @@ class Others:
     def _others(self) -> int | None:
         if self.server is None or not (PROC / "stat").exists():
             return None
-        known = [self.child, os.getpid(), self.server, *children(self.server)]
+        known = [*self.measured, os.getpid(), self.server, *children(self.server)]
         return busy() - sum(used(pid) for pid in known)
 
 

@@ -1,10 +1,8 @@
 """The readable tables and the JSON file of a run.
 
-Every figure is the median over the rounds. A ratio is the median of the ratios inside
-each round, because two modes that were measured a second apart share the noise of that
-second. Rounds in which others used more than a tenth of a processor are left out; where
-no round was quiet all count, and ``*`` says so. ``~`` marks figures whose rounds differ
-by more than 15 percent.
+Every figure is the median over the rounds; see ``figures`` for ratios and for what
+counts. ``*`` says that no round was quiet, ``~`` that the rounds differ by more than 15
+percent.
 """
 
 from __future__ import annotations
@@ -16,14 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import geometric_mean, median
 from typing import TYPE_CHECKING
 
+from benchmarks.figures import QUIET, Figures, mark
 from benchmarks.modes import ABOUT
-from benchmarks.rounds import QUIET, Outcome, Plan, Sample
+from benchmarks.rounds import Outcome, Plan, Sample
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Figure = Callable[[Sample], float]
-UNSTEADY = 0.15
 ORM_CASES = ("get", "list50", "related50", "prefetch50", "create", "update")
 
 
@@ -51,6 +49,10 @@ def connections(sample: Sample) -> float:
     return sample.connections
 
 
+def key(sample: Sample) -> tuple[object, ...]:
+    return sample.mode, sample.job.case, sample.job.concurrency
+
+
 class Report:
     """The samples of a run by mode, case and concurrency."""
 
@@ -59,29 +61,15 @@ class Report:
         self.outcome = outcome
         self.modes = [mode for mode in plan.modes if mode not in outcome.unavailable]
         self.good = [sample for sample in outcome.samples if not sample.result.error]
-
-    def of(self, mode: str, case: str, concurrency: int) -> list[Sample]:
-        """The samples that count: of the quiet rounds, if there are any."""
-        key = mode, case, concurrency
-        found = [s for s in self.good if (s.mode, s.job.case, s.job.concurrency) == key]
-        return [sample for sample in found if sample.others <= QUIET] or found
-
-    def value(
-        self, figure: Figure, mode: str, case: str, concurrency: int
-    ) -> float | None:
-        values = [figure(sample) for sample in self.of(mode, case, concurrency)]
-        return median(values) if values else None
+        self.figures = Figures(self.good, key)
+        self.of = self.figures.of
+        self.value = self.figures.value
 
     def ratio(
         self, figure: Figure, mode: str, against: str, case: str, concurrency: int
     ) -> float | None:
-        """How many times `against` this mode is: paired by round where possible."""
-        mine, other = (self.of(name, case, concurrency) for name in (mode, against))
-        if not mine or not other:
-            return None
-        theirs = {sample.round: figure(sample) for sample in other}
-        pairs = [figure(s) / theirs[s.round] for s in mine if s.round in theirs]
-        return median(pairs or [median(map(figure, mine)) / median(theirs.values())])
+        mine, other = (mode, case, concurrency), (against, case, concurrency)
+        return self.figures.ratio(figure, mine, other)
 
     def text(self) -> str:
         parts = [self._modes()]
@@ -285,12 +273,6 @@ class Report:
         }
         del data["plan"]["config"]["url"]
         path.write_text(json.dumps(data, indent=1))
-
-
-def mark(samples: list[Sample], figure: Figure) -> str:
-    values = [figure(sample) for sample in samples]
-    unsteady = max(values) > min(values) * (1 + UNSTEADY)
-    return "~" * unsteady + "*" * any(sample.others > QUIET for sample in samples)
 
 
 def verdict(met: bool) -> str:

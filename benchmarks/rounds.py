@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cases import CASES
 from benchmarks.child import Child
+from benchmarks.figures import QUIET
 from benchmarks.protocol import Config, Job, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.database import Inspector
-
-
-#: A measurement is quiet when others used at most this many processors.
-QUIET = 0.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The Django project of all Django peers: they differ in settings and views."""

@@ -1,0 +1,5 @@
+"""Stock Django's ASGI handler."""
+
+from django.core.asgi import get_asgi_application
+
+application = get_asgi_application()
