@@ -5,7 +5,8 @@
     AsyncExtError
     ├── NoBridgeError (RuntimeError)        a wait outside on_loop()
     ├── BridgeAbandonedError (RuntimeError) a wait in code whose task is gone
-    └── ConnectionOwnershipError            a connection used by the wrong task
+    ├── ConnectionOwnershipError            a connection used by the wrong task
+    └── UnknownOutcomeError (OperationalError) the answer to COMMIT was lost
 
     RuntimeWarning
     └── OutsideTransactionWarning           a thread left its task's transaction
@@ -17,6 +18,8 @@ synchronous database access on the event loop raises Django's
 Each text says what happened, why, and what to do instead, then links to its
 entry in ``docs/reference/errors``.
 """
+
+from django.db import utils
 
 DOCS = "https://django-async-ext.readthedocs.io/en/latest/reference/errors.html"
 
@@ -40,6 +43,10 @@ class BridgeAbandonedError(AsyncExtError, RuntimeError):
 
 class ConnectionOwnershipError(AsyncExtError):
     """A task used a database connection that another task holds."""
+
+
+class UnknownOutcomeError(AsyncExtError, utils.OperationalError):
+    """The connection was lost between COMMIT and its answer."""
 
 
 class OutsideTransactionWarning(RuntimeWarning):

@@ -4,6 +4,7 @@ import inspect
 import pickle
 
 import pytest
+from django.db import OperationalError
 
 from django_async_ext import exceptions
 from django_async_ext.exceptions import (
@@ -12,6 +13,7 @@ from django_async_ext.exceptions import (
     ConnectionOwnershipError,
     NoBridgeError,
     OutsideTransactionWarning,
+    UnknownOutcomeError,
     describe,
 )
 
@@ -23,6 +25,7 @@ from django_async_ext.exceptions import (
         (NoBridgeError, (AsyncExtError, RuntimeError)),
         (BridgeAbandonedError, (AsyncExtError, RuntimeError)),
         (ConnectionOwnershipError, (AsyncExtError,)),
+        (UnknownOutcomeError, (AsyncExtError, OperationalError)),
         (OutsideTransactionWarning, (RuntimeWarning,)),
     ],
 )
@@ -39,7 +42,7 @@ def test_the_docstring_draws_every_class() -> None:
         for name, value in vars(exceptions).items()
         if inspect.isclass(value) and value.__module__ == exceptions.__name__
     ]
-    assert len(classes) == 5
+    assert len(classes) == 6
     assert [name for name in classes if name not in drawing] == []
 
 

@@ -8,6 +8,7 @@ that savepoints, durable blocks, rollbacks and hooks are Django's, and
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import update_wrapper, wraps
 from types import TracebackType
@@ -17,6 +18,7 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 
 from django_async_ext.bridge import await_, in_bridge, run
+from django_async_ext.db.backends import endings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +43,10 @@ class AsyncAtomic:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        lost = endings.lost_with(self._atomic) if exc_type is None else None
         await run(self._atomic.__exit__, exc_type, exc_value, traceback)
+        if lost is not None:
+            endings.report(lost, sys._getframe())
 
     def __call__(self, fn: AsyncFunction[P, T]) -> AsyncFunction[P, T]:
         """Decorate a coroutine function: each call is one atomic block."""

@@ -1,6 +1,7 @@
 """What must hold behind PgBouncer, which gives each transaction another session."""
 
 import asyncio
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -67,11 +68,13 @@ async def test_queries_gathered_in_a_transaction_are_pipelined() -> None:
 
 
 async def test_a_statement_that_is_cancelled_is_cancelled_on_the_server() -> None:
+    # Other tests on the same server sleep too.
+    own = f"SELECT pg_sleep(600) /* {uuid.uuid4()} */"
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
-            await on_loop(execute)("SELECT pg_sleep(600)")
+            await on_loop(execute)(own)
     busy = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = %s"
-    assert await on_loop(execute)(busy, "SELECT pg_sleep(600)") == []
+    assert await on_loop(execute)(busy, own) == []
     assert pool_stats()["idle"] == pool_stats()["size"] == 1
 
 

@@ -23,7 +23,7 @@ from django_async_ext import (
     on_loop,
 )
 from django_async_ext.db.connections import pool_stats
-from django_async_ext.exceptions import ConnectionOwnershipError
+from django_async_ext.exceptions import ConnectionOwnershipError, UnknownOutcomeError
 from tests.db.server import Server, execute, sleep, until
 from tests.library.models import Account, Entry
 from tests.stress.plan import ACCOUNTS, BALANCE, Fault, Operation, Plan, Step
@@ -139,7 +139,9 @@ class Bank:
             raise DeliberateError
         if operation.ending == "set rollback":
             await on_loop(transaction.set_rollback)(True)
-        outcome.reached_commit = operation.ending == "commit"
+        # A lost connection may doom the block through an error that a step expects.
+        is_doomed = await on_loop(transaction.get_rollback)()
+        outcome.reached_commit = operation.ending == "commit" and not is_doomed
 
     async def _block(self, step: Step, move: Callable[..., Awaitable[None]]) -> None:
         if step.block == "savepoint":
@@ -332,10 +334,18 @@ class Bank:
         if not outcome.reached_commit:
             return {False}
         if self.plan.faults or not operation.steps:
-            # The answer to COMMIT, or to an INSERT of its own, was lost.
+            # The answer to COMMIT, or to an INSERT of its own, may have been lost.
+            if outcome.error and operation.steps and not self._is_unknown(operation):
+                return {False}
             return {True, False} if outcome.error else {True}
         # Cancelled: a hook that waits is cancelled before it starts.
         return {True} if operation.has_async_hook else {False}
+
+    def _is_unknown(self, operation: Operation) -> bool:
+        error = self.outcomes[operation.number].error
+        # It may also be that of a hook, after the commit.
+        unknown = UnknownOutcomeError, asyncio.CancelledError
+        return isinstance(error, unknown) or operation.has_async_hook
 
     async def _check_connections(self) -> None:
         words = "connections: "

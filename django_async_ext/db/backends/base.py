@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.db.utils import Error, InternalError
+
 from django_async_ext.bridge import shielded
-from django_async_ext.db.backends import ownership
+from django_async_ext.db.backends import endings, ownership
 from django_async_ext.db.backends.guard import install as install_guard
 from django_async_ext.db.backends.idle import IdleWatch
 from django_async_ext.db.backends.leases import LeasingWrapper
+from django_async_ext.exceptions import UnknownOutcomeError
 
 
 class LoopDatabaseWrapper(LeasingWrapper):
@@ -102,9 +105,21 @@ class LoopDatabaseWrapper(LeasingWrapper):
             self.release_if_free()
 
     def _commit(self) -> None:
-        # Interrupted, nobody would know whether it happened.
-        with shielded():
-            super()._commit()
+        lease = self._lease
+        if lease is None:
+            return super()._commit()
+        if lease.is_aborted():
+            # The server would answer COMMIT with ROLLBACK, and the hooks would run.
+            raise InternalError(endings.nothing_to_commit(self.alias))
+        may_happen = lease.is_alive()
+        try:
+            # Interrupted, nobody would know whether it happened.
+            with shielded():
+                super()._commit()
+        except Error as error:
+            if may_happen and lease.is_lost_with(error):
+                raise UnknownOutcomeError(endings.unknown(self.alias)) from error
+            raise
 
     def _rollback(self) -> None:
         with shielded():
@@ -130,6 +145,15 @@ class LoopDatabaseWrapper(LeasingWrapper):
                 super().run_and_clear_commit_hooks()
         finally:
             self._holds = holds
+
+    def set_rollback(self, rollback: bool) -> None:
+        """As in Django, and remember that it was asked for."""
+        asked: Any = rollback and endings.ON_REQUEST
+        super().set_rollback(asked)
+
+    def get_rollback(self) -> bool:
+        """As in Django."""
+        return bool(super().get_rollback())
 
     def doom(self, error: BaseException) -> None:
         """Let the block roll back in which ``error`` interrupted a statement.

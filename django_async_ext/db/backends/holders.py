@@ -48,7 +48,7 @@ def task_line(task: Any) -> str:
     frames = list(_frames(task.get_coro()))
     if not frames:
         return "an unknown line"
-    return _line(_innermost(reversed(frames)) or frames[-1])
+    return line_of(_innermost(reversed(frames)) or frames[-1])
 
 
 def user_frame(frame: FrameType) -> FrameType:
@@ -81,6 +81,7 @@ def _callers(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _line(frame: FrameType) -> str:
+def line_of(frame: FrameType) -> str:
+    """Say in which file, line and function ``frame`` is."""
     code = frame.f_code
     return f"{code.co_filename}:{frame.f_lineno} in {code.co_name}"

@@ -45,6 +45,14 @@ class Leasable:
         """Tell, without a round trip, whether the server still holds it."""
         raise NotImplementedError
 
+    def is_aborted(self) -> bool:
+        """Tell whether the server can only roll its transaction back."""
+        return False
+
+    def is_lost_with(self, error: BaseException) -> bool:
+        """Tell whether the session ended with ``error``, which a statement raised."""
+        return False
+
     def terminate(self) -> None:
         """Close it now, without waiting; the server rolls back."""
         raise NotImplementedError

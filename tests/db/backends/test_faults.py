@@ -196,7 +196,7 @@ async def test_a_transaction_whose_connection_is_ended_fails_and_is_forgotten(
 async def test_a_connection_ended_between_transaction_and_commit_fails_the_commit(
     server: Server,
 ) -> None:
-    with pytest.raises(Error, match="terminating connection"):
+    with pytest.raises(Error, match="the connection is closed"):
         async with aatomic():
             await Author.objects.acreate(name="Ada")
             server.terminate()

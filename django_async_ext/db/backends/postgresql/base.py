@@ -32,6 +32,15 @@ from django_async_ext.db.backends.base import LoopDatabaseWrapper
 from django_async_ext.db.backends.postgresql import driver
 from django_async_ext.db.backends.rendezvous import Rendezvous
 
+#: When the system gives up a network that is silent: after a minute, where libpq's
+#: defaults mean hours, in which a COMMIT could not even be cancelled.
+DEAD_AFTER = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+
 
 class DatabaseWrapper(LoopDatabaseWrapper, django_postgresql.DatabaseWrapper):
     """Follows Django: django.db.backends.postgresql.base.DatabaseWrapper."""
@@ -45,9 +54,12 @@ class DatabaseWrapper(LoopDatabaseWrapper, django_postgresql.DatabaseWrapper):
         return None if self._is_leasing() or self._lease else super().pool
 
     def get_connection_params(self) -> dict[str, Any]:
-        """As in Django, without the option that is ours."""
+        """As in Django, without the option that is ours; on the loop with limits."""
         params = super().get_connection_params()
         params.pop("lease", None)
+        # A service file may have limits of its own.
+        if self._is_leasing() and "service" not in params:
+            params = DEAD_AFTER | params
         return params
 
     def _reuse(self, connection: Any) -> None:

@@ -31,6 +31,7 @@ from django_async_ext.sockets import Watcher
 logger = logging.getLogger("django_async_ext.db")
 
 ACTIVE, IDLE = TransactionStatus.ACTIVE, TransactionStatus.IDLE
+INTRANS, INERROR = TransactionStatus.INTRANS, TransactionStatus.INERROR
 
 
 def __getattr__(name: str) -> Any:
@@ -210,10 +211,16 @@ class Connection(Leasable, psycopg.Connection[Any]):
         except errors.QueryCanceled:
             pass
         except BaseException as error:
+            if isinstance(error, errors.Error) and self._is_at_rest():
+                # It failed by itself, in the moment in which it was cancelled.
+                return
             logger.warning("statement not stopped (%r): closing connection", error)
             self.terminate()
             if not isinstance(error, Exception):
                 raise
+
+    def _is_at_rest(self) -> bool:
+        return self.pgconn.transaction_status in (IDLE, INTRANS, INERROR)
 
     async def _cancel(self, timeout: float) -> None:
         twin = getattr(self, "twin", None)
@@ -265,6 +272,16 @@ class Connection(Leasable, psycopg.Connection[Any]):
     def is_clean(self) -> bool:
         """Tell whether it is open, idle and in autocommit mode."""
         return self.pgconn.transaction_status == IDLE and self._autocommit
+
+    def is_aborted(self) -> bool:
+        """Tell whether a statement of its transaction has failed."""
+        return self.pgconn.transaction_status == INERROR
+
+    def is_lost_with(self, error: BaseException) -> bool:
+        """Tell whether it is closed, or the server said that it closes it."""
+        diag = getattr(error.__cause__, "diag", None)
+        is_last_word = getattr(diag, "severity_nonlocalized", "") in ("FATAL", "PANIC")
+        return is_last_word or self.pgconn.status != ConnStatus.OK
 
     def is_alive(self) -> bool:
         """Look, without a round trip, for the server's good-bye on the socket."""
