@@ -1,0 +1,1 @@
+"""The project that the servers serve; see tests.servers."""
