@@ -42,7 +42,7 @@ class BridgeAbandonedError(AsyncExtError, RuntimeError):
 
 
 class ConnectionOwnershipError(AsyncExtError):
-    """A task used a database connection that another task holds."""
+    """A task used a connection that another task holds."""
 
 
 class UnknownOutcomeError(AsyncExtError, utils.OperationalError):

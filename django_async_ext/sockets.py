@@ -8,12 +8,14 @@ layer over it. No Django, no driver.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
+from weakref import WeakValueDictionary
 
 from django_async_ext.bridge import await_
-from django_async_ext.exceptions import describe
+from django_async_ext.exceptions import ConnectionOwnershipError, describe
 
 #: (readable, writable)
 Readiness = tuple[bool, bool]
@@ -41,36 +43,53 @@ def _wait_once(fd: int, read: bool, write: bool, timeout: float | None) -> Readi
         watcher.close()
 
 
+#: Which watcher of a loop has the reader, or the writer, of a descriptor.
+_watching: WeakValueDictionary[tuple[int, int, str], Watcher] = WeakValueDictionary()
+
+
 class Watcher:
     """Watches one descriptor for one task at a time, over many waits.
 
     The reader stays registered between waits, and the task that waits runs in
     the very callback of the loop in which the descriptor became ready: so a
     wait costs neither two system calls nor a second turn of the loop. Must be
-    closed before, or at once after, the descriptor is.
+    closed before, or at once after, the descriptor is. A second one for the same
+    descriptor takes over from one in which nobody waits, and is refused otherwise.
     """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.loop = asyncio.get_running_loop()
+        self._process = os.getpid()
         self._waiter: _Wake | None = None
         self._wants_read = False
         self._is_registered = False
 
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether a task waits now."""
+        return self._waiter is not None
+
     def wait(self, read: bool, write: bool, timeout: float | None = None) -> Readiness:
         """Wait until the descriptor is ready in one of the ways asked for.
 
-        Return (readable, writable); both are false after ``timeout`` seconds.
+        Return (readable, writable); both are false after ``timeout`` seconds, or
+        when it is closed meanwhile. Raises ``ConnectionOwnershipError`` when
+        another task waits already.
         """
-        waiter = self._waiter = _Wake(loop=self.loop)
-        self._wants_read = read
+        if self._waiter is not None:
+            raise in_use(self.fd)
+        waiter = _Wake(loop=self.loop)
         if read and not self._is_registered:
+            self._claim("read")
             # The loop keeps the context of whoever registers, with all that is in it.
             add = self.loop.add_reader
             Context().run(_register, add, self.fd, self._on_readable)
             self._is_registered = True
         if write:
+            self._claim("write")
             _register(self.loop.add_writer, self.fd, waiter.wake, (False, True))
+        self._waiter, self._wants_read = waiter, read
         timer = None
         if timeout is not None:
             timer = self.loop.call_later(timeout, waiter.wake, (False, False))
@@ -78,24 +97,51 @@ class Watcher:
             return await_(waiter)
         finally:
             self._waiter = None
-            if write:
+            if write and self._disclaim("write"):
                 self.loop.remove_writer(self.fd)
             if timer is not None:
                 timer.cancel()
 
     def close(self) -> None:
-        """Forget the descriptor; does nothing the second time."""
+        """Forget the descriptor, and wake who waits; does nothing the second time."""
+        waiter = self._waiter
         if self._is_registered:
             self._is_registered = False
-            if not self.loop.is_closed():
+            if self._disclaim("read"):
                 self.loop.remove_reader(self.fd)
+        if waiter is not None and not self.loop.is_closed():
+            if self._disclaim("write"):
+                self.loop.remove_writer(self.fd)
+            self.loop.call_soon_threadsafe(waiter.wake, (False, False))
+
+    def _claim(self, way: str) -> None:
+        key = (id(self.loop), self.fd, way)
+        other = _watching.get(key)
+        if other is not None and other is not self:
+            if other.is_waiting and (way == "write" or other._wants_read):
+                raise in_use(self.fd)
+            # Its descriptor was closed without it, or it only keeps its reader.
+            other._is_registered = False
+            self.loop.remove_reader(self.fd)
+        _watching[key] = self
+
+    def _disclaim(self, way: str) -> bool:
+        """Return whether the registration was this one's, and still means something."""
+        key = (id(self.loop), self.fd, way)
+        if _watching.get(key) is not self:
+            return False
+        del _watching[key]
+        # A forked child shares the selector with its parent.
+        return not self.loop.is_closed() and self._process == os.getpid()
 
     def _on_readable(self) -> None:
         if self._waiter is not None and self._wants_read and not self._waiter.done():
             self._waiter.wake((True, False))
-        else:
+        elif self._is_registered:
             # Nobody reads now: the loop would call again and again.
-            self.close()
+            self._is_registered = False
+            if self._disclaim("read"):
+                self.loop.remove_reader(self.fd)
 
 
 class _Wake(asyncio.Future[Readiness]):
@@ -133,6 +179,19 @@ class _Wake(asyncio.Future[Readiness]):
         resumers, self._resumers = self._resumers, []
         for resume, context in resumers:
             context.run(resume, self) if context is not None else resume(self)
+
+
+def in_use(fd: int) -> ConnectionOwnershipError:
+    """Say that a socket is being waited for by somebody else."""
+    return ConnectionOwnershipError(
+        describe(
+            "socket-in-use",
+            f"Descriptor {fd} was used while another task waits for it: each would "
+            "read what the other one asked for.",
+            "Give each task a connection of its own, as a pool does, or let one wait "
+            "for the other with a lock.",
+        )
+    )
 
 
 def _register(add: Callable[..., Any], fd: int, *callback: Any) -> None:

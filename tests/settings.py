@@ -1,6 +1,7 @@
 """Settings of the project's own tests; the servers come from the environment."""
 
 import os
+from importlib.util import find_spec
 from urllib.parse import unquote, urlsplit
 
 SECRET_KEY = "tests"
@@ -20,11 +21,11 @@ INSTALLED_APPS = [
 MIGRATION_MODULES = {"auth": None, "contenttypes": None, "sessions": None}
 
 
-def postgresql(name: str, **options: object) -> dict[str, object]:
-    """Describe a database on the server of ``DATABASE_URL``."""
-    server = urlsplit(os.environ["DATABASE_URL"])
+def database(engine: str, url: str, name: str, **options: object) -> dict[str, object]:
+    """Describe a database of a server."""
+    server = urlsplit(url)
     return {
-        "ENGINE": "django_async_ext.db.backends.postgresql",
+        "ENGINE": f"django_async_ext.db.backends.{engine}",
         "NAME": name,
         "USER": unquote(server.username or ""),
         "PASSWORD": unquote(server.password or ""),
@@ -32,6 +33,11 @@ def postgresql(name: str, **options: object) -> dict[str, object]:
         "PORT": str(server.port or ""),
         "OPTIONS": options,
     }
+
+
+def postgresql(name: str, **options: object) -> dict[str, object]:
+    """Describe a database on the server of ``DATABASE_URL``."""
+    return database("postgresql", os.environ["DATABASE_URL"], name, **options)
 
 
 # Several runs on one server at the same time need names of their own.
@@ -44,3 +50,16 @@ DATABASES = {
         "NAME": os.environ.get("SQLITE_PATH", "async_ext.sqlite3"),
     },
 }
+
+# Without a server the tests of MySQL are skipped, or in CI fail: tests/mysql.py.
+if mysql_url := os.environ.get("MYSQL_URL"):
+    for driver in ("pymysql", "mysqlclient"):
+        alias = "mysql" if driver == "pymysql" else driver
+        if find_spec("MySQLdb") or driver == "pymysql":
+            DATABASES[alias] = database(
+                "mysql",
+                mysql_url,
+                f"{NAME}_{alias}",
+                driver=driver,
+                pool={"max_size": 8, "timeout": 10},
+            ) | {"TEST": {"CHARSET": "utf8mb4"}}

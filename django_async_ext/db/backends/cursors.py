@@ -22,8 +22,8 @@ class LeasedCursor:
 
     def close(self) -> None:
         """Close the cursor, and with the last one end the lease."""
-        connection: Leasable = self.connection  # type: ignore[attr-defined]
-        if id(self) not in connection.open_cursors:
+        connection: Leasable | None = self.connection  # type: ignore[attr-defined]
+        if connection is None or id(self) not in connection.open_cursors:
             # Closed already, or it outlived its lease and others may be using
             # the connection.
             return self.forget()
@@ -42,8 +42,8 @@ class LeasedCursor:
         super().close()  # type: ignore[misc]
 
     def __del__(self) -> None:
-        connection: Leasable = self.connection  # type: ignore[attr-defined]
-        if id(self) not in connection.open_cursors:
+        connection: Leasable | None = self.connection  # type: ignore[attr-defined]
+        if connection is None or id(self) not in connection.open_cursors:
             return
         connection.abandon_cursor(self)
         connection.open_cursors.discard(id(self))
@@ -54,12 +54,14 @@ class LeasedCursor:
                 loop.call_soon_threadsafe(connection.lessee.release_if_free)
 
 
-def leased(cursor: Any, connection: Leasable) -> Any:
+def leased(cursor: Any, connection: Leasable) -> None:
     """Make ``cursor``, just created on ``connection``, part of its lease."""
     connection.open_cursors.add(id(cursor))
     driver_class: Any = type(cursor)
+    if issubclass(driver_class, connection.cursor_mixin):
+        # The driver's own class is such that an object cannot change to another.
+        return
     cursor.__class__ = _leased_class(connection.cursor_mixin, driver_class)
-    return cursor
 
 
 @cache

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from django_async_ext.bridge import in_bridge
+
 if TYPE_CHECKING:
     from django_async_ext.db.backends.pool import Pool
 
@@ -60,6 +62,12 @@ class Leasable:
     def close_cursor(self, cursor: Any, close: Callable[[], object]) -> None:
         """Close ``cursor`` with ``close``, or abandon it where nothing can wait."""
         close()
+
+    def may_wait(self) -> bool:
+        """Tell whether the calling code may wait for this connection."""
+        if asyncio._get_running_loop() is None:
+            return True
+        return in_bridge() and self.task is asyncio.current_task()
 
     def abandon_cursor(self, cursor: Any) -> None:
         """Forget ``cursor`` without waiting; the pool closes it later."""

@@ -160,7 +160,13 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         if name and self.rendezvous is not None:
             self.rendezvous.wait_alone()
         cursor = super().create_cursor(name)
-        return cursor if self._lease is None else leased(cursor, self._lease)
+        if self._lease is not None:
+            leased(self.driver_cursor(cursor), self._lease)
+        return cursor
+
+    def driver_cursor(self, cursor: Any) -> Any:
+        """Return the driver's cursor in what Django's engine made."""
+        return cursor
 
     def release_if_free(self) -> None:
         """End the lease, unless a cursor, a transaction or a hold needs it."""
@@ -169,10 +175,13 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
             return
         if self._idle_watch is not None:
             self._idle_watch.idle_since = monotonic()
-        if not self.autocommit:
-            return
-        if not (self.in_atomic_block or self._holds or self._lease_per_task):
+        if not self.keeps_connection():
             self._release()
+
+    def keeps_connection(self) -> bool:
+        """Tell whether the lease outlasts the statement."""
+        is_in_transaction = self.in_atomic_block or not self.autocommit
+        return bool(is_in_transaction or self._holds or self._lease_per_task)
 
     def _release(self) -> None:
         lease, self._lease = self._lease, None

@@ -122,32 +122,33 @@ class WorkerCursor(LeasedCursor):
     __slots__ = ()
     rows: Sequence[Any] = ()
     at_end = False
+    #: What the driver puts rows into: Django compares the last, empty one.
+    sequence: type[Any] = list
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Execute, and fetch the first rows in the same hop."""
         try:
-            self.connection.worker.call(self._execute, *args, **kwargs)
+            return self.connection.worker.call(self._execute, *args, **kwargs)
         except asyncio.CancelledError:
             # Django closes it after an error, but not when it was cancelled.
             self.close()
             raise
-        return self
 
-    def _execute(self, *args: Any, **kwargs: Any) -> None:
-        super().execute(*args, **kwargs)
+    def _execute(self, *args: Any, **kwargs: Any) -> Any:
+        returned = super().execute(*args, **kwargs)
         self.rows = super().fetchmany(PREFETCH) if self.description else ()
         self.at_end = len(self.rows) < PREFETCH
+        return returned
 
     def executemany(self, *args: Any, **kwargs: Any) -> Any:
         """Execute many, in one hop."""
         self.rows, self.at_end = (), False
-        self.connection.worker.call(super().executemany, *args, **kwargs)
-        return self
+        return self.connection.worker.call(super().executemany, *args, **kwargs)
 
-    def fetchmany(self, size: int | None = None) -> list[Any]:
+    def fetchmany(self, size: int | None = None) -> Any:
         """Return up to ``size`` rows."""
         size = self.arraysize if size is None else size
-        rows, self.rows = list(self.rows[:size]), self.rows[size:]
+        rows, self.rows = self.sequence(self.rows[:size]), self.rows[size:]
         if len(rows) < size and not self.at_end:
             fetch = super().fetchmany
             rows += self.connection.worker.call(fetch, size - len(rows))
@@ -157,9 +158,9 @@ class WorkerCursor(LeasedCursor):
         """Return the next row, or None."""
         return next(iter(self.fetchmany(1)), None)
 
-    def fetchall(self) -> list[Any]:
+    def fetchall(self) -> Any:
         """Return all rows that are left."""
-        rows, self.rows = list(self.rows), ()
+        rows, self.rows = self.sequence(self.rows), ()
         if not self.at_end:
             rows += self.connection.worker.call(super().fetchall)
         return rows

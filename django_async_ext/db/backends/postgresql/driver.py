@@ -314,18 +314,17 @@ class Connection(Leasable, psycopg.Connection[Any]):
         """Closing a cursor of the server is a statement, others only forget."""
         if not isinstance(cursor, psycopg.ServerCursor) or cursor.closed:
             close()
-        elif self._may_wait():
+        elif self.may_wait():
             # In the finaliser of a generator Python would lose a cancellation.
             with shielded():
                 close()
         else:
             self.abandon_cursor(cursor)
 
-    def _may_wait(self) -> bool:
-        if asyncio._get_running_loop() is None:
-            return True
-        owns = self.task is asyncio.current_task()
-        return in_bridge() and owns and not self.lock.locked()
+    def may_wait(self) -> bool:
+        """Tell whether it may; not where another job of its task uses it."""
+        is_alone = asyncio._get_running_loop() is None or not self.lock.locked()
+        return is_alone and super().may_wait()
 
     def abandon_cursor(self, cursor: Any) -> None:
         """Leave it to the pool to close the cursor on the server."""

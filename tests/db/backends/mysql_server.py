@@ -1,0 +1,64 @@
+"""What a MySQL or MariaDB server itself says about the sessions that a test opens."""
+
+import os
+import uuid
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pymysql
+
+MISSING = "MYSQL_URL names no server: MySQL is not tested (scripts/test starts one)"
+
+
+class Server:
+    """A session of its own on the server, which looks at the others of a database."""
+
+    def __init__(self, database: str) -> None:
+        url = urlsplit(os.environ["MYSQL_URL"])
+        self.database = database
+        self._connection = pymysql.connect(
+            host=url.hostname,
+            port=url.port or 3306,
+            user=unquote(url.username or ""),
+            password=unquote(url.password or ""),
+            autocommit=True,
+        )
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._connection.close()
+
+    def ask(self, query: str, *params: Any) -> list[Any]:
+        """Return the first column of the answer."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, params)
+            return [row[0] for row in cursor.fetchall()]
+
+    def sessions(self) -> list[int]:
+        """Return the ids of the sessions that use the database."""
+        return self.ask(
+            "SELECT id FROM information_schema.processlist WHERE db = %s", self.database
+        )
+
+    def running(self, words: str = "sleep") -> int:
+        """Count the sessions that execute a statement with ``words`` in it."""
+        return len(
+            self.ask(
+                "SELECT id FROM information_schema.processlist "
+                "WHERE db = %s AND command = 'Query' AND info LIKE %s",
+                self.database,
+                f"%{words}%",
+            )
+        )
+
+    def kill(self, *sessions: int) -> None:
+        """End sessions as a server does that shuts down."""
+        for session in sessions:
+            self.ask(f"KILL CONNECTION {session:d}")
+
+
+def unique_name() -> str:
+    """Return a name that nothing else on the server has."""
+    return f"tests_{uuid.uuid4().hex[:12]}"
