@@ -10,11 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from django_async_ext.bridge import await_, implicit_waits, in_bridge
+    from django_async_ext.bridge import await_, in_bridge
     from django_async_ext.db.connections import hold_connection
     from django_async_ext.db.gather import gather_queries
     from django_async_ext.db.managers import AsyncManager, AsyncQuerySet, afetch
     from django_async_ext.db.transaction import aatomic, aon_commit
+    from django_async_ext.driving import implicit_waits
     from django_async_ext.handlers.declaring import loop_safe, on_loop
 
 __version__ = "0.1.0.dev0"
@@ -43,7 +44,7 @@ _HOMES = {
     "await_": "bridge",
     "gather_queries": "db.gather",
     "hold_connection": "db.connections",
-    "implicit_waits": "bridge",
+    "implicit_waits": "driving",
     "in_bridge": "bridge",
     "loop_safe": "handlers.declaring",
     "on_loop": "handlers.declaring",

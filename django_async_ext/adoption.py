@@ -3,9 +3,9 @@
 Contract: ``adopt()`` gives the modules of ``MODULES`` the bridge's version of
 ``sync_to_async``, lets ``async_to_sync`` wait inside the bridge, where asgiref
 refuses, and keeps receivers of signals in the transaction of their sender;
-``release()`` undoes all of it. Calls with ``thread_sensitive=False``, as
-password hashing, stay in threads. A test fails when a new Django adds a module
-that is not in one of the two tables.
+``release()`` undoes all of it. Calls with ``thread_sensitive=False`` stay in
+threads. A test fails when a new Django adds a module that is not in one of the
+two tables.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from django.db import connections
 from django.dispatch import dispatcher
 
 from django_async_ext import conf
-from django_async_ext.bridge import await_, implicit_waits, in_bridge, run
+from django_async_ext.bridge import await_, in_bridge, run
 from django_async_ext.db.backends.ownership import lend
 from django_async_ext.db.connections import open_transaction
 from django_async_ext.db.transaction import aatomic
+from django_async_ext.driving import Driven, drive
 
 _OURS = ("django.", "django_async_ext.")
 
@@ -73,6 +74,14 @@ def sync_to_async_if_known(func: Callable[..., Any], **options: Any) -> Any:
     return _stock_sync_to_async(func, **options)
 
 
+def sync_to_async_of_hashing(
+    func: Callable[..., Any],
+    **options: Any,  # noqa: ARG001
+) -> Any:
+    """Use the bridge, where Django means a thread: ``auth`` has some for hashing."""
+    return partial(run, func)
+
+
 #: Django's caches that wait for the database, or for nothing.
 _CACHES = {f"django.core.cache.backends.{name}" for name in ("base", "db", "locmem")}
 
@@ -89,8 +98,9 @@ def sync_to_async_in_cache(func: Callable[..., Any], **options: Any) -> Any:
 
 #: Modules whose calls wait through the database wrapper, and what they get.
 MODULES = {
-    "django.contrib.auth": sync_to_async,
+    "django.contrib.auth": sync_to_async_of_hashing,
     "django.contrib.auth.backends": sync_to_async_if_known,
+    "django.contrib.auth.hashers": sync_to_async_of_hashing,
     "django.contrib.contenttypes.fields": sync_to_async,
     "django.contrib.sessions.backends.base": sync_to_async_if_known,
     "django.contrib.sessions.backends.db": sync_to_async,
@@ -105,7 +115,6 @@ MODULES = {
 #: Not adopted, and why.
 LEFT = {
     "django.contrib.auth.decorators": "calls the project's own test function",
-    "django.contrib.auth.hashers": "hashing takes CPU time and belongs in a thread",
     "django.contrib.auth.middleware": "runs the project's own process_request()",
     "django.contrib.staticfiles.handlers": "reads files",
     "django.core.handlers.asgi": "runs the project's synchronous code",
@@ -122,13 +131,29 @@ def _make_view_atomic(self: Any, view: Any) -> Any:
     # Follows Django: BaseHandler.make_view_atomic(), which refuses async views.
     if not inspect.iscoroutinefunction(view):
         return _stock_make_view_atomic(self, view)
-    if conf.get("IMPLICIT_WAITS"):
-        view = implicit_waits(view)
     exempt: set[str] = getattr(view, "_non_atomic_requests", set())
     for alias, database in connections.settings.items():
         if database["ATOMIC_REQUESTS"] and alias not in exempt:
             view = aatomic(using=alias)(view)
-    return view
+    return _waiting(view, reserved=not conf.get("IMPLICIT_WAITS"))
+
+
+def _waiting(view: Any, *, reserved: bool) -> Any:
+    """Drive ``view`` and its streaming body, so that they may wait.
+
+    ``reserved`` is for what Django loads when it is first used, ``request.user``.
+    """
+
+    async def driven(*args: Any, **kwargs: Any) -> Any:
+        response = await view(*args, **kwargs)
+        if getattr(response, "is_async", False):
+            response._iterator = Driven(response._iterator, reserved)
+        return response
+
+    async def inner(*args: Any, **kwargs: Any) -> Any:
+        return await run(drive, driven(*args, **kwargs), reserved=reserved)
+
+    return inner
 
 
 async def _in_turn(*receivers: Any) -> list[Any]:

@@ -21,7 +21,8 @@ class AsyncExtConfig(AppConfig):
         import_string("django_async_ext.checks.register")()
         engines = [database["ENGINE"] for database in connections.settings.values()]
         if conf.get("ADOPT_DJANGO") and any(map(_is_ours, engines)):
-            import_string("django_async_ext.adoption.adopt")()
+            for room in ("adoption", "auth", "sessions.loading"):
+                import_string(f"django_async_ext.{room}.adopt")()
 
 
 def _is_ours(engine: str) -> bool:

@@ -17,7 +17,7 @@ import inspect
 import sys
 import threading
 from asyncio import _get_running_loop, current_task
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial, wraps
@@ -45,6 +45,8 @@ class _Bridge(greenlet):
     abandoned = False
     shields = 0
     stepped = 0
+    # While it drives a coroutine in which only let_wait() may wait: see driving.
+    reserved = False
     # Only the task's id: no cycle through a suspended greenlet is ever collected.
     task = 0
     owed: asyncio.CancelledError | None = None
@@ -56,6 +58,16 @@ class _Bridge(greenlet):
     def __init__(self) -> None:
         super().__init__(_serve_calls)
         self.switch()
+
+    def let_wait(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call ``fn``, which may wait even if what called it may not."""
+        if not self.reserved:
+            return fn(*args, **kwargs)
+        self.reserved = False
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            self.reserved = True
 
 
 #: For code that runs in a bridge.
@@ -89,7 +101,18 @@ _MOST_IDLE = 64
 def in_bridge() -> bool:
     """Tell whether the calling code may wait through ``await_()``."""
     bridge = getcurrent()
-    return type(bridge) is _Bridge and _serves(bridge)
+    return type(bridge) is _Bridge and not bridge.reserved and _serves(bridge)
+
+
+def driver() -> _Bridge | None:
+    """Return the bridge that drives the calling code, even if it may not wait.
+
+    None where coroutines are stepped by hand: they must not share a bridge.
+    """
+    bridge = getcurrent()
+    if type(bridge) is _Bridge and not bridge.stepped and _serves(bridge):
+        return bridge
+    return None
 
 
 def _serves(bridge: _Bridge) -> bool:
@@ -127,6 +150,8 @@ async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run ``fn`` inside the bridge: ``on_loop()`` without its wrapper."""
     parent = getcurrent()
     if type(parent) is _Bridge and _serves(parent) and not parent.stepped:
+        if parent.reserved:
+            return parent.let_wait(fn, *args, **kwargs)
         return fn(*args, **kwargs)
     if (handled := sys.exception()) is not None:
         fn = partial(_handling, handled, fn)
@@ -189,7 +214,14 @@ def await_(awaitable: Awaitable[T]) -> T:
     closed. Raises ``TypeError`` for an object that is not awaitable.
     """
     bridge = getcurrent()
-    if type(bridge) is not _Bridge or bridge.abandoned or not _serves(bridge):
+    if type(bridge) is not _Bridge or bridge.reserved or not _serves(bridge):
+        raise _refuse(awaitable, bridge)
+    return wait_in(bridge, awaitable)
+
+
+def wait_in(bridge: _Bridge, awaitable: Awaitable[T]) -> T:
+    """Wait for ``awaitable`` in ``bridge``, which runs the calling code."""
+    if bridge.abandoned:
         raise _refuse(awaitable, bridge)
     if bridge.shields:
         if asyncio.isfuture(awaitable):
@@ -213,7 +245,7 @@ def shielded() -> Iterator[None]:
     the latest when the bridge is left. Does nothing outside the bridge.
     """
     bridge = getcurrent()
-    if type(bridge) is not _Bridge or not _serves(bridge):
+    if type(bridge) is not _Bridge or bridge.reserved or not _serves(bridge):
         yield
         return
     bridge.shields += 1
@@ -239,50 +271,6 @@ def stepping() -> Iterator[None]:
         yield
     finally:
         bridge.stepped -= 1
-
-
-def implicit_waits(
-    fn: Callable[P, Coroutine[Any, Any, T]],
-) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Let plain synchronous code in the coroutine function ``fn`` wait.
-
-    The coroutine is driven inside the bridge, so that ``book.author.name``,
-    ``request.user`` or ``for row in queryset`` may wait on the event loop.
-    Explicit awaits show where state can change; hence this is opt-in.
-    """
-
-    async def inner(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await run(_drive_inside, fn(*args, **kwargs))
-
-    return wraps(fn)(inner)
-
-
-class AsIs:
-    """Hands what a coroutine yielded to the task, unchanged.
-
-    For code that steps coroutines by hand, inside the bridge or outside.
-    """
-
-    def __init__(self, yielded: Any) -> None:
-        self.yielded = yielded
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return (yield self.yielded)
-
-
-def _drive_inside(coroutine: Coroutine[Any, Any, T]) -> T:
-    resume: Callable[[], Any] = partial(coroutine.send, None)
-    while True:
-        try:
-            yielded = resume()
-        except StopIteration as stop:
-            return cast(T, stop.value)
-        try:
-            value = await_(AsIs(yielded))
-        except BaseException as error:
-            resume = partial(coroutine.throw, error)
-        else:
-            resume = partial(coroutine.send, value)
 
 
 def _switch(bridge: _Bridge, awaitable: Awaitable[T]) -> T:

@@ -49,6 +49,7 @@ SETTINGS = {
     "ADOPT_DJANGO": Setting(True, _is_bool, "True or False"),
     "CANCEL_TIMEOUT": Setting(5.0, _is_seconds, "a number of seconds above 0"),
     "GATHER_LIMIT": Setting(None, _is_limit, "None or a whole number of at least 1"),
+    "HASHING_THREADS": Setting(None, _is_limit, "None or a whole number of at least 1"),
     "IDLE_IN_TRANSACTION": Setting(
         1.0, _is_seconds_or_none, "None or a number of seconds above 0"
     ),

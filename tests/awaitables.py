@@ -465,8 +465,10 @@ CASES: dict[str, Case] = {
     ),
 }
 
-#: The places where Django hashes, in a thread from 6.0 on.
+#: What hashes a password, in a thread.
 HASHING = {
+    f"{AUTH_MODELS}:UserManager.acreate_superuser",
+    f"{AUTH_MODELS}:UserManager.acreate_user",
     "django.contrib.auth.base_user:AbstractBaseUser.acheck_password",
     "django.contrib.auth.hashers:acheck_password",
     "django.contrib.auth:aauthenticate",

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from django_async_ext.bridge import await_, implicit_waits, on_loop
+from django_async_ext.bridge import await_, on_loop
+from django_async_ext.driving import implicit_waits
 from django_async_ext.exceptions import BridgeAbandonedError
 from tests.waiting import answer
 

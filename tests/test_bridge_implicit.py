@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from django_async_ext.bridge import await_, implicit_waits, in_bridge, on_loop, shielded
+from django_async_ext.bridge import await_, in_bridge, on_loop, shielded
+from django_async_ext.driving import implicit_waits
 from django_async_ext.exceptions import NoBridgeError
 from tests.waiting import answer
 

@@ -12,7 +12,8 @@ from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.dispatch import Signal
 
 from django_async_ext import adoption
-from django_async_ext.bridge import await_, implicit_waits, in_bridge, on_loop, shielded
+from django_async_ext.bridge import await_, in_bridge, on_loop, shielded
+from django_async_ext.driving import implicit_waits
 from django_async_ext.exceptions import NoBridgeError
 from tests.waiting import answer
 

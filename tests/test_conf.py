@@ -12,8 +12,8 @@ from django.test import override_settings
 from django_async_ext import conf
 
 KNOWN = (
-    "ADOPT_DJANGO, CANCEL_TIMEOUT, GATHER_LIMIT, IDLE_IN_TRANSACTION, IMPLICIT_WAITS, "
-    "LOOP_SAFE, SYNC_VIEWS"
+    "ADOPT_DJANGO, CANCEL_TIMEOUT, GATHER_LIMIT, HASHING_THREADS, "
+    "IDLE_IN_TRANSACTION, IMPLICIT_WAITS, LOOP_SAFE, SYNC_VIEWS"
 )
 
 
@@ -27,6 +27,7 @@ def configured(**values: Any) -> override_settings:
         ("ADOPT_DJANGO", True),
         ("CANCEL_TIMEOUT", 5.0),
         ("GATHER_LIMIT", None),
+        ("HASHING_THREADS", None),
         ("IDLE_IN_TRANSACTION", 1.0),
         ("IMPLICIT_WAITS", False),
         ("LOOP_SAFE", ()),
@@ -56,6 +57,7 @@ def test_every_default_is_a_value_that_is_accepted() -> None:
         ("CANCEL_TIMEOUT", 0.5),
         ("GATHER_LIMIT", 1),
         ("GATHER_LIMIT", None),
+        ("HASHING_THREADS", 2),
         ("IDLE_IN_TRANSACTION", None),
         ("IDLE_IN_TRANSACTION", 30),
         ("IMPLICIT_WAITS", True),
@@ -99,6 +101,7 @@ LIMIT = "None or a whole number of at least 1"
         ("GATHER_LIMIT", 0, LIMIT),
         ("GATHER_LIMIT", True, LIMIT),
         ("GATHER_LIMIT", 2.0, LIMIT),
+        ("HASHING_THREADS", 0, LIMIT),
         ("IDLE_IN_TRANSACTION", 0, f"None or {SECONDS}"),
         ("IDLE_IN_TRANSACTION", "1", f"None or {SECONDS}"),
         ("IMPLICIT_WAITS", "yes", "True or False"),

@@ -11,7 +11,10 @@ PACKAGE = ROOT / "django_async_ext"
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 
-GROUND = {"bridge", "conf", "exceptions", "loop_socket", "locks", "loops", "sockets"}
+GROUND = {
+    *("bridge", "conf", "driving", "exceptions", "locks", "loop_socket", "loops"),
+    *("sockets", "threads"),
+}
 ROOF = {"apps", "asgi", "checks", "management"}
 FLOORS = ["ground", "backend", "db", "subject", "roof"]
 NOT_FOR_THE_GROUND = {

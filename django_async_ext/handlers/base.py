@@ -16,6 +16,7 @@ from django.core.handlers import base
 from django.core.handlers.exception import response_for_exception
 
 from django_async_ext.bridge import await_, run
+from django_async_ext.driving import drive
 from django_async_ext.handlers import placement
 from django_async_ext.handlers.placement import ASYNC, HOOKS, LOOP, THREAD
 
@@ -143,7 +144,8 @@ def _send_hooks_to_thread(middleware: Any) -> None:
 
 
 def _await_view(view: Handler, /, *args: Any, **kwargs: Any) -> Any:
-    response = await_(view(*args, **kwargs))
+    # In the greenlet of the request: a view that need not wait costs no switch.
+    response = drive(view(*args, **kwargs), reserved=True)
     render = getattr(response, "render", None)
     if render is not None and iscoroutinefunction(render):
         response.render = _awaiting(render, render)

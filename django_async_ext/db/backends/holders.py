@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from django_async_ext.bridge import suspended_frame
+from django_async_ext.driving import driven_coroutine
 
 _MOST = 5
 _FOREIGN = (
@@ -69,10 +70,16 @@ def _frames(awaited: Any) -> Iterator[FrameType]:
         if frame is not None:
             yield frame
             if inner := suspended_frame(frame):
-                yield from reversed(list(_callers(inner)))
+                yield from _inside(inner)
         awaited = getattr(awaited, "cr_await", None) or getattr(
             awaited, "ag_await", None
         )
+
+
+def _inside(innermost: FrameType) -> Iterator[FrameType]:
+    for frame in reversed(list(_callers(innermost))):
+        yield frame
+        yield from _frames(driven_coroutine(frame))
 
 
 def _callers(frame: FrameType | None) -> Iterator[FrameType]:

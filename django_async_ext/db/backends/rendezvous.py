@@ -17,7 +17,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
-from django_async_ext.bridge import AsIs, await_, run, stepping
+from django_async_ext.bridge import await_, run, stepping
+from django_async_ext.driving import AsIs
 
 
 class Stop:

@@ -1,0 +1,127 @@
+"""Users and passwords on the event loop.
+
+Contract: ``adopt()`` lets Django's own code hash passwords in a few threads
+whenever it runs on the loop, gives ``request.user`` and ``request.auser()`` one
+user, and lets an asynchronous view read ``request.user``. Django's authentication
+backends need nothing more, so there are no subclasses of them here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache, partial
+from importlib import import_module
+from typing import Any
+
+from django.apps import apps
+from django.contrib import auth
+from django.contrib.auth import base_user, hashers
+from django.core.exceptions import SynchronousOnlyOperation
+
+from django_async_ext import conf
+from django_async_ext.bridge import driver
+from django_async_ext.driving import let_wait, reserved_waits
+from django_async_ext.exceptions import describe
+from django_async_ext.threads import Threads, processors
+
+_MOST = 4
+
+
+def _size() -> int:
+    return conf.get("HASHING_THREADS") or min(processors(), _MOST)
+
+
+HASHING = Threads("async-ext-hashing", _size)
+
+_hashers: Any = hashers
+_make_hashers = _hashers.get_hashers.__wrapped__
+
+
+@lru_cache
+def get_hashers() -> Any:
+    """Follows Django: get_hashers(), whose hashers here work in threads."""
+    found = _make_hashers()
+    for hasher in found:
+        for name in ("encode", "verify", "harden_runtime"):
+            setattr(hasher, name, partial(_in_thread, hasher, name))
+    return found
+
+
+def _in_thread(hasher: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    return HASHING.call(getattr(type(hasher), name), hasher, *args, **kwargs)
+
+
+def get_user(request: Any) -> Any:
+    """Follows Django: get_user(), which may wait in an asynchronous view."""
+    if not hasattr(request, "_cached_user"):
+        try:
+            request._cached_user = let_wait(auth.get_user, request)
+        except SynchronousOnlyOperation as error:
+            if driver() is not None:
+                raise
+            raise SynchronousOnlyOperation(_not_loaded()) from error
+    return request._cached_user
+
+
+def _not_loaded() -> str:
+    return describe(
+        "lazy-user",
+        "You cannot call this from an async context - use a thread or sync_to_async. "
+        "request.user is not loaded, and reading it here would block the event loop: "
+        "the view itself may read it, but not a task that it started.",
+        "Use `await request.auser()`, or read request.user before the task starts.",
+    )
+
+
+async def auser(request: Any) -> Any:
+    """Follows Django: auser(), which here gives the user of ``request.user``."""
+    if not hasattr(request, "_cached_user"):
+        # Tasks that ask at the same time get one user, from one query.
+        async with request.__dict__.setdefault("_user_loading", asyncio.Lock()):
+            if not hasattr(request, "_cached_user"):
+                request._cached_user = await auth.aget_user(request)
+    return request._cached_user
+
+
+#: Coroutine functions of Django that hash, in some version, where they run.
+_HASHING = {"acheck_password", "_acreate_user", "aauthenticate"}
+
+
+def _seams() -> list[tuple[Any, str, Any]]:
+    found: list[tuple[Any, str, Any]] = [(hashers, "get_hashers", get_hashers)]
+    owners: list[Any] = [hashers, base_user.AbstractBaseUser]
+    if apps.is_installed("django.contrib.auth"):
+        # Its models have no application otherwise.
+        middleware = import_module("django.contrib.auth.middleware")
+        found += [(middleware, "get_user", get_user), (middleware, "auser", auser)]
+        owners.append(import_module("django.contrib.auth.backends").ModelBackend)
+        owners.append(import_module("django.contrib.auth.models").UserManager)
+    for owner in owners:
+        for name in _HASHING & vars(owner).keys():
+            found.append((owner, name, reserved_waits(vars(owner)[name])))
+    return found
+
+
+_stock: list[tuple[Any, str, Any]] = []
+
+
+def adopt() -> None:
+    """Put this module in force; does nothing the second time."""
+    if _stock:
+        return
+    for owner, name, version in _seams():
+        _stock.append((owner, name, vars(owner)[name]))
+        setattr(owner, name, version)
+    _forget_hashers()
+
+
+def release() -> None:
+    """Undo ``adopt()``."""
+    while _stock:
+        setattr(*_stock.pop())
+    _forget_hashers()
+
+
+def _forget_hashers() -> None:
+    _hashers.get_hashers.cache_clear()
+    _hashers.get_hashers_by_algorithm.cache_clear()

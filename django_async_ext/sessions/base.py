@@ -1,0 +1,75 @@
+"""What makes Django's session engines wait on the event loop.
+
+Contract: ``AwaitableSession`` comes before Django's ``SessionStore`` in the bases.
+Each awaitable is its synchronous twin in the bridge, so the two cannot differ, and
+an engine that overrides the one has changed the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.sessions.backends.base import SessionBase
+
+from django_async_ext.bridge import await_, in_bridge, run
+
+
+class AwaitableSession(SessionBase):
+    """Follows Django: SessionBase; see the module."""
+
+    async def aload(self) -> Any:
+        """See load()."""
+        return await run(self.load)
+
+    async def aexists(self, session_key: Any = None) -> bool:
+        """See exists()."""
+        return await run(self.exists, session_key)
+
+    async def acreate(self) -> None:
+        """See create()."""
+        await run(self.create)
+
+    async def asave(self, must_create: bool = False) -> None:
+        """See save()."""
+        await run(self.save, must_create)
+
+    async def adelete(self, session_key: str | None = None) -> None:
+        """See delete()."""
+        await run(self.delete, session_key)
+
+    async def aflush(self) -> None:
+        """See flush()."""
+        await run(self.flush)
+
+    async def acycle_key(self) -> None:
+        """See cycle_key()."""
+        await run(self.cycle_key)
+
+    async def adelete_test_cookie(self) -> None:
+        """See delete_test_cookie()."""
+        await run(self.delete_test_cookie)
+
+    @classmethod
+    async def aclear_expired(cls) -> None:
+        """See clear_expired()."""
+        await run(cls.clear_expired)
+
+
+class WaitingCache:
+    """A cache whose methods, inside the bridge, wait for their awaitable twins.
+
+    So a session in any cache, of a third party too, blocks no loop.
+    """
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._cache, name)
+        twin = getattr(self._cache, f"a{name}", None)
+        if twin is None or not in_bridge():
+            return method
+        return lambda *args, **kwargs: await_(twin(*args, **kwargs))
+
+    def __contains__(self, key: str) -> bool:
+        return bool(self.has_key(key))

@@ -1,0 +1,64 @@
+"""Lets an asynchronous view read ``request.session``, whatever its engine.
+
+Contract: ``adopt()`` changes when Django's ``SessionBase`` may load, not what: the
+session is loaded when it is first used, waiting on the event loop, and once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from django.contrib.sessions.backends.base import SessionBase
+from django.core.exceptions import SynchronousOnlyOperation
+
+from django_async_ext.bridge import driver
+from django_async_ext.driving import let_wait
+from django_async_ext.exceptions import describe
+
+_session: Any = SessionBase
+_stock_get, _stock_aget = _session._get_session, _session._aget_session
+_stock_property = _session._session
+
+
+def _get_session(self: Any, no_load: bool = False) -> Any:
+    try:
+        return let_wait(_stock_get, self, no_load)
+    except SynchronousOnlyOperation as error:
+        if driver() is not None:
+            raise
+        raise SynchronousOnlyOperation(_not_loaded()) from error
+
+
+def _not_loaded() -> str:
+    return describe(
+        "lazy-session",
+        "You cannot call this from an async context - use a thread or sync_to_async. "
+        "The session is not loaded, and reading it here would block the event loop: "
+        "the view itself may read request.session, but not a task that it started.",
+        "Use `await request.session.aget(key)` and the like, or read the session "
+        "before the task starts.",
+    )
+
+
+async def _aget_session(self: Any, no_load: bool = False) -> Any:
+    if no_load or self.session_key is None or hasattr(self, "_session_cache"):
+        return await _stock_aget(self, no_load)
+    # Or of two tasks that load it, the second would undo what the first has set.
+    async with self.__dict__.setdefault("_loading", asyncio.Lock()):
+        try:
+            return await _stock_aget(self, no_load)
+        finally:
+            self.__dict__.pop("_loading", None)
+
+
+def adopt() -> None:
+    """Put this module in force; does nothing the second time."""
+    _session._get_session, _session._aget_session = _get_session, _aget_session
+    _session._session = property(_get_session)
+
+
+def release() -> None:
+    """Undo ``adopt()``."""
+    _session._get_session, _session._aget_session = _stock_get, _stock_aget
+    _session._session = _stock_property

@@ -1,0 +1,260 @@
+"""``request.user`` and ``request.session`` in asynchronous views."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib import auth
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connections
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.test import AsyncClient, override_settings
+from django.urls import path
+
+from django_async_ext import on_loop
+from django_async_ext.exceptions import DOCS
+from tests.db.rows import statements
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DJANGO_TEXT = (
+    "You cannot call this from an async context - use a thread or sync_to_async. "
+)
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+
+View = Callable[[HttpRequest], Any]
+_view: View
+
+
+async def view(request: HttpRequest) -> Any:
+    return await _view(request)
+
+
+urlpatterns = [path("", view)]
+
+
+@pytest.fixture(autouse=True)
+async def project() -> AsyncIterator[None]:
+    with override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=MIDDLEWARE):
+        yield
+    # Django's handler saves sessions in a thread, which has a connection of its own.
+    await sync_to_async(connections.close_all)()
+
+
+@pytest.fixture
+async def client() -> AsyncClient:
+    """A client that is logged in."""
+    user = await User.objects.acreate_user("ada", password="secret")
+    client = AsyncClient()
+    await client.aforce_login(user)
+    return client
+
+
+async def get(client: AsyncClient, ask: View) -> tuple[Any, list[str]]:
+    """Return the response of the view ``ask``, and what it asked the database."""
+    global _view
+    _view, asked = ask, []
+
+    async def counted(request: HttpRequest) -> Any:
+        with statements() as found:
+            response = await ask(request)
+        asked.extend(found)
+        return response
+
+    _view = counted
+    return await client.get("/"), asked
+
+
+def tables(asked: list[str]) -> list[str]:
+    return [sql.split('FROM "')[1].split('"')[0] for sql in asked]
+
+
+async def test_the_session_is_loaded_when_it_is_read(client: AsyncClient) -> None:
+    async def ask(request: HttpRequest) -> HttpResponse:
+        request.session["visits"] = request.session.get("visits", 0) + 1
+        return HttpResponse(str(request.session["visits"]))
+
+    assert [(await get(client, ask))[0].content for _ in range(2)] == [b"1", b"2"]
+    response, asked = await get(client, ask)
+    assert response.content == b"3"
+    assert tables(asked) == ["django_session"]
+
+
+async def test_the_user_is_loaded_when_it_is_read(
+    client: AsyncClient, thread_submissions: list[str]
+) -> None:
+    async def ask(request: HttpRequest) -> HttpResponse:
+        thread_submissions.clear()
+        names = [request.user.username, request.user.email]
+        assert thread_submissions == []
+        return HttpResponse(str(names))
+
+    response, asked = await get(client, ask)
+    assert response.content == b"['ada', '']"
+    assert tables(asked) == ["django_session", "auth_user"]
+    assert response.headers["Vary"] == "Cookie"
+
+
+async def test_a_view_that_reads_neither_asks_nothing(client: AsyncClient) -> None:
+    async def ask(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    response, asked = await get(client, ask)
+    assert asked == []
+    assert not response.has_header("Vary")
+
+
+async def test_without_a_cookie_nothing_is_asked() -> None:
+    async def ask(request: HttpRequest) -> HttpResponse:
+        visits = request.session.get("visits")
+        return HttpResponse(f"{request.user.is_authenticated} {visits}")
+
+    response, asked = await get(AsyncClient(), ask)
+    assert response.content == b"False None"
+    assert asked == []
+
+
+@pytest.mark.parametrize("user_first", [True, False])
+async def test_both_ways_to_the_user_give_one(
+    client: AsyncClient, user_first: bool
+) -> None:
+    async def ask(request: HttpRequest) -> HttpResponse:
+        if user_first:
+            assert request.user.username
+        found = await request.auser()
+        found.note = "the same"
+        return HttpResponse(request.user.note)  # type: ignore[union-attr]
+
+    response, asked = await get(client, ask)
+    assert response.content == b"the same"
+    assert len(asked) == 2
+
+
+async def test_tasks_that_ask_for_the_user_together_share_a_query(
+    client: AsyncClient,
+) -> None:
+    async def ask(request: HttpRequest) -> HttpResponse:
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(request.auser()) for _ in range(5)]
+        assert len({id(task.result()) for task in asking}) == 1
+        return HttpResponse(request.user.username)
+
+    response, asked = await get(client, ask)
+    assert response.content == b"ada"
+    assert tables(asked) == ["django_session", "auth_user"]
+
+
+async def test_tasks_that_load_the_session_together_lose_nothing(
+    client: AsyncClient,
+) -> None:
+    async def ask(request: HttpRequest) -> HttpResponse:
+        async with asyncio.TaskGroup() as tasks:
+            for name in "abc":
+                tasks.create_task(request.session.aset(name, 1))
+        return HttpResponse("".join(sorted(set(await request.session.akeys()))[-3:]))
+
+    response, asked = await get(client, ask)
+    assert response.content == b"abc"
+    assert tables(asked) == ["django_session"]
+
+
+async def test_a_task_cannot_load_them_and_says_so(client: AsyncClient) -> None:
+    async def child(request: HttpRequest) -> list[str]:
+        texts = []
+        with pytest.raises(SynchronousOnlyOperation) as caught:
+            request.session.get("visits")
+        texts.append(str(caught.value))
+        await request.session.aget("visits")
+        with pytest.raises(SynchronousOnlyOperation) as caught:
+            bool(request.user.is_authenticated)
+        return [*texts, str(caught.value)]
+
+    async def ask(request: HttpRequest) -> HttpResponse:
+        session, user = await asyncio.create_task(child(request))
+        assert session == (
+            f"{DJANGO_TEXT}The session is not loaded, and reading it here would block "
+            "the event loop: the view itself may read request.session, but not a task "
+            "that it started. Use `await request.session.aget(key)` and the like, or "
+            f"read the session before the task starts. See {DOCS}#lazy-session"
+        )
+        assert user == (
+            f"{DJANGO_TEXT}request.user is not loaded, and reading it here would block "
+            "the event loop: the view itself may read it, but not a task that it "
+            "started. Use `await request.auser()`, or read request.user before the "
+            f"task starts. See {DOCS}#lazy-user"
+        )
+        return HttpResponse(request.user.username)
+
+    response, _ = await get(client, ask)
+    assert response.content == b"ada"
+
+
+async def test_what_writes_is_refused_without_an_await(client: AsyncClient) -> None:
+    async def ask(request: HttpRequest) -> HttpResponse:
+        with pytest.raises(SynchronousOnlyOperation, match="query-outside-bridge"):
+            request.session.cycle_key()
+        with pytest.raises(SynchronousOnlyOperation, match="query-outside-bridge"):
+            User.objects.count()
+        return HttpResponse()
+
+    assert (await get(client, ask))[0].status_code == 200
+
+
+async def test_the_body_of_a_streaming_response_may_read_them_too(
+    client: AsyncClient,
+) -> None:
+    async def body(request: HttpRequest) -> AsyncIterator[str]:
+        yield request.user.username
+        yield request.session["_auth_user_id"]
+
+    async def ask(request: HttpRequest) -> StreamingHttpResponse:
+        return StreamingHttpResponse(body(request))
+
+    response, _ = await get(client, ask)
+    user = await User.objects.aget()
+    chunks = [chunk async for chunk in response]
+    assert chunks == [b"ada", str(user.pk).encode()]
+
+
+async def test_a_session_of_an_old_password_is_flushed_when_it_is_read(
+    client: AsyncClient,
+) -> None:
+    user = await User.objects.aget()
+    await on_loop(user.set_password)("other")
+    await user.asave()
+
+    async def ask(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(str(request.user.is_authenticated))
+
+    response, _ = await get(client, ask)
+    assert response.content == b"False"
+    assert response.cookies["sessionid"]["max-age"] == 0
+    assert not await on_loop(SessionStore.get_model_class().objects.exists)()
+
+
+async def test_logging_in_and_out_changes_both_ways_to_the_user() -> None:
+    await User.objects.acreate_user("ada", password="secret")
+
+    async def ask(request: HttpRequest) -> HttpResponse:
+        assert request.user.is_anonymous
+        user = await auth.aauthenticate(request, username="ada", password="secret")
+        assert user is not None
+        await auth.alogin(request, user)
+        assert request.user == user
+        assert request.user.is_authenticated
+        before = request.session.session_key
+        await auth.aupdate_session_auth_hash(request, user)
+        assert before != request.session.session_key
+        await auth.alogout(request)
+        assert isinstance(request.user, AnonymousUser)
+        return HttpResponse(str(request.session.session_key))
+
+    response, _ = await get(AsyncClient(), ask)
+    assert response.content == b"None"
