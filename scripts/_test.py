@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 from _environment import (
     ROOT,
@@ -13,7 +15,11 @@ from _environment import (
     run,
     stop_on_signals,
 )
-from _services import postgres
+from _services import mariadb, postgres
+from _services.programs import apt_install
+
+# Without it the MySQL engine is tested on PyMySQL alone.
+MYSQLCLIENT = "mysqlclient>=2.2.1"
 
 # What is run a second time when nothing was selected; tests/db/pooling.py does it.
 PGBOUNCER = {"THROUGH_PGBOUNCER": "1"}
@@ -39,8 +45,9 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
         usage="%(prog)s [options] [pytest arguments]",
         allow_abbrev=False,
         description="Sets up what is missing (an environment under .venv, PostgreSQL "
-        "unless DATABASE_URL names one) and runs pytest: on the newest supported "
-        "Python found with the newest Django, unless told otherwise.",
+        "unless DATABASE_URL names one, MariaDB unless MYSQL_URL does) and "
+        "runs pytest: on the newest supported Python found with the newest Django, "
+        "unless told otherwise.",
     )
     parser.add_argument("--python", choices=SUPPORTED, help="only this Python")
     parser.add_argument("--django", help="only this Django, such as 5.2")
@@ -73,8 +80,11 @@ def choose(options: argparse.Namespace) -> list[Pair]:
 def run_tests(pair: Pair, pytest_arguments: list[str]) -> int:
     python = make_environment(pair, "test")
     print(f"Testing on {pair}", flush=True)
-    with postgres(python) as url:
+    with postgres(python) as url, mariadb() as mysql_url:
         env = os.environ | {"DATABASE_URL": url}
+        if mysql_url is not None:
+            add_mysqlclient(python)
+            env["MYSQL_URL"] = mysql_url
         status = run([python, "-m", "pytest", *pytest_arguments], env=env)
         if not pytest_arguments:
             # The atlas is a project of its own, tested as users test theirs.
@@ -83,6 +93,17 @@ def run_tests(pair: Pair, pytest_arguments: list[str]) -> int:
             behind = [python, "-m", "pytest", *BEHIND_PGBOUNCER]
             status = run(behind, env=env | PGBOUNCER) or status
         return status
+
+
+def add_mysqlclient(python: Path) -> None:
+    """Install it where it can be compiled; it is not there ready-made."""
+    found = [python, "-c", "import MySQLdb"]
+    if not subprocess.run(found, stderr=subprocess.DEVNULL).returncode:
+        return
+    apt_install("libmariadb-dev", "pkg-config", "gcc")
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
+    if subprocess.run([*pip, MYSQLCLIENT]).returncode:
+        print(f"NOT RUN: {MYSQLCLIENT} cannot be compiled here.", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """PgBouncer between the tests and their server; see docs/howto/pgbouncer.rst."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from django.db import connections
 
-SCRIPTS = Path(__file__).resolve().parent.parent.parent / "scripts"
+from scripts._services import pgbouncer
+
 MISSING = "PgBouncer is neither on PATH nor can it be installed: not tested"
 
 #: Tests that see what PgBouncer does: no cursors that last, and shared sessions.
@@ -26,11 +25,6 @@ NOT_BEHIND_IT = {
 @contextmanager
 def started() -> Iterator[str]:
     """Start it before the server of the tests, or skip; with CI set, fail."""
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        from _services import pgbouncer
-    finally:
-        sys.path.remove(str(SCRIPTS))
     with pgbouncer(os.environ["DATABASE_URL"]) as url:
         if url is None and os.environ.get("CI"):
             pytest.fail(MISSING)

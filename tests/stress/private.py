@@ -10,20 +10,18 @@ from urllib.parse import urlsplit
 
 from django.db import connections
 
-SCRIPTS = Path(__file__).resolve().parent.parent.parent / "scripts"
+from scripts._services import postgresql
+from scripts._services.programs import as_user
 
 
 class PrivateServer:
-    """Started from the wheel of scripts/_services.py; the URL never changes."""
+    """Started from the wheel of scripts/_services; the URL never changes."""
 
-    def __init__(self, services: object, home: Path) -> None:
-        self._user = services._unprivileged_user()
-        self._binaries = services._binaries(
-            Path(sys.executable), home, copy=self._user is not None
-        )
-        self.url = services._initialise(self._binaries, home, self._user, durable=False)
-        self._started = services._running(self._binaries, home, self._user)
-        self._as = services._as(self._user, home)
+    def __init__(self, home: Path) -> None:
+        self._binaries = postgresql.find_binaries(Path(sys.executable), home)
+        self.url = postgresql.initialise(self._binaries, home, durable=False)
+        self._started = postgresql.running(self._binaries, home)
+        self._as = as_user(home)
         self.data = home / "data"
 
     def control(self, *arguments: str) -> None:
@@ -54,11 +52,6 @@ class PrivateServer:
 def private_server() -> Iterator[PrivateServer]:
     with ExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="async-ext-"))
-        sys.path.insert(0, str(SCRIPTS))
-        try:
-            import _services
-        finally:
-            sys.path.remove(str(SCRIPTS))
-        server = PrivateServer(_services, Path(name))
+        server = PrivateServer(Path(name))
         stack.enter_context(server._started)
         yield server

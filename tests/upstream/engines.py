@@ -6,8 +6,8 @@ know: the engine of Django's that gives the baseline, ours, and the server.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,16 @@ def _postgresql(python: Path) -> AbstractContextManager[str]:
     from _services import postgres
 
     return postgres(python)
+
+
+@contextmanager
+def _mysql(python: Path) -> Iterator[str]:
+    from _services import mariadb
+
+    with mariadb() as url:
+        if url is None:
+            raise SystemExit("There is no MariaDB to run on.")
+        yield url
 
 
 @dataclass(frozen=True)
@@ -57,4 +67,21 @@ ENGINES = {
         extra="postgresql",
     ),
     "sqlite3": Engine(f"{_DJANGO}.sqlite3", f"{_OURS}.sqlite3", "SQLite"),
+    "mysql": Engine(
+        f"{_DJANGO}.mysql",
+        f"{_OURS}.mysql",
+        "MariaDB",
+        server=_mysql,
+        requirements="mysql.txt",
+        extra="mysql",
+        options=(("driver", "pymysql"),),
+    ),
+    "mysqlclient": Engine(
+        f"{_DJANGO}.mysql",
+        f"{_OURS}.mysql",
+        "MariaDB",
+        server=_mysql,
+        requirements="mysql.txt",
+        options=(("driver", "mysqlclient"),),
+    ),
 }

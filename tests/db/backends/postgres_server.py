@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from scripts import _services
+from scripts._services import postgresql
 
 
 class OwnServer:
@@ -15,15 +15,13 @@ class OwnServer:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._user = _services._unprivileged_user()
-        python = Path(sys.executable)
-        self._binaries = _services._binaries(python, home, copy=self._user is not None)
-        url = _services._initialise(self._binaries, home, self._user, durable=False)
+        self._binaries = postgresql.find_binaries(Path(sys.executable), home)
+        url = postgresql.initialise(self._binaries, home, durable=False)
         self.address: SplitResult = urlsplit(url)
         self._running: AbstractContextManager[None] | None = None
 
     def start(self) -> None:
-        self._running = _services._running(self._binaries, self._home, self._user)
+        self._running = postgresql.running(self._binaries, self._home)
         self._running.__enter__()
 
     def stop(self) -> None:
