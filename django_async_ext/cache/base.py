@@ -1,0 +1,87 @@
+"""How a cache's awaitables run its synchronous methods on the loop.
+
+Contract: a subclass of one of Django's caches, before it ``LoopCache``, has
+every awaitable of ``BaseCache``; each runs the synchronous method of its name,
+whole, inside the bridge. What that method waits for is the subclass's matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial, wraps
+from inspect import isawaitable
+from typing import Any
+
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+
+from django_async_ext.bridge import await_, in_bridge, run
+
+Method = Callable[..., Any]
+AsyncMethod = Callable[..., Coroutine[Any, Any, Any]]
+
+#: The synchronous methods that BaseCache gives an awaitable, ``a`` before its name.
+METHODS = (
+    *("add", "get", "set", "touch", "delete", "has_key", "clear", "close"),
+    *("get_many", "get_or_set", "set_many", "delete_many"),
+    *("incr", "decr", "incr_version", "decr_version"),
+)
+
+
+def _over_bridge(name: str) -> AsyncMethod:
+    async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await run(getattr(self, name), *args, **kwargs)
+
+    method.__name__, method.__doc__ = f"a{name}", f"Run {name}() on the loop."
+    return method
+
+
+def _inline(name: str) -> AsyncMethod:
+    async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self, name)(*args, **kwargs)
+
+    method.__name__, method.__doc__ = f"a{name}", f"Run {name}(), which never waits."
+    return method
+
+
+def in_worker(fn: Method) -> Method:
+    """Make ``fn``, a method of one of Django's caches, leave the loop's thread."""
+
+    @wraps(fn)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if in_bridge():
+            return await_(asyncio.to_thread(fn, self, *args, **kwargs))
+        return fn(self, *args, **kwargs)
+
+    return method
+
+
+def _computed(default: Callable[[], Any]) -> Any:
+    value = default()
+    return await_(value) if isawaitable(value) else value
+
+
+class LoopCache(BaseCache):
+    """Runs every awaitable of a cache inside the bridge, in one piece."""
+
+    async def aget_or_set(
+        self,
+        key: Any,
+        default: Any,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        version: int | None = None,
+    ) -> Any:
+        """Follow Django's get_or_set(); ``default`` may be a coroutine function."""
+        if callable(default):
+            default = partial(_computed, default)
+        return await run(self.get_or_set, key, default, timeout, version)
+
+
+class InlineCache(LoopCache):
+    """Calls the synchronous methods of a cache that never waits, with no bridge."""
+
+
+for _name in METHODS:
+    if _name != "get_or_set":
+        setattr(LoopCache, f"a{_name}", _over_bridge(_name))
+        setattr(InlineCache, f"a{_name}", _inline(_name))

@@ -1,0 +1,35 @@
+"""Django's caches that speak to no server of their own, on the loop.
+
+Contract: in memory, at once; in a file, in a thread; in the database, through
+its connection, hence in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from django.core.cache.backends import db, dummy, filebased, locmem
+
+from django_async_ext.cache.base import InlineCache, LoopCache, in_worker
+
+
+class LocMemCache(InlineCache, locmem.LocMemCache):
+    """Django's LocMemCache, whose awaitables answer at once."""
+
+
+class DummyCache(InlineCache, dummy.DummyCache):
+    """Django's DummyCache, whose awaitables answer at once."""
+
+
+class DatabaseCache(LoopCache, db.DatabaseCache):
+    """Django's DatabaseCache, on the loop if its database's ENGINE is."""
+
+
+class FileBasedCache(LoopCache, filebased.FileBasedCache):
+    """Django's FileBasedCache, whose file operations run in threads.
+
+    An operation whose task is cancelled goes on to its end.
+    """
+
+
+for _name in ("add", "get", "set", "touch", "delete", "has_key", "clear"):
+    _method = in_worker(getattr(filebased.FileBasedCache, _name))
+    setattr(FileBasedCache, _name, _method)

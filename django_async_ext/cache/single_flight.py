@@ -1,0 +1,159 @@
+"""Caches what coroutine functions return; of several tasks, one computes.
+
+Contract: while a task computes the value of a key, the other tasks of its loop
+that want it wait, and get the value or the error. When the computing task is
+cancelled, the next one computes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+from django.core.cache import caches
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
+from django.db.models import Model
+
+from django_async_ext.db.connections import open_transaction
+from django_async_ext.exceptions import describe
+from django_async_ext.loops import PerLoop
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Key = tuple[str, int | None, str]
+
+_MISSING = object()
+_PLAIN = (
+    *(str, bytes, bool, int, float, Decimal, type(None)),
+    *(date, time, timedelta, UUID, Enum),
+)
+
+#: The tasks that compute, by key, as a future that tells when one has ended.
+_flights: PerLoop[dict[Key, asyncio.Future[Any]]] = PerLoop(dict, dict.clear)
+#: What the running code computes already: to wait for that would never end.
+_computing: ContextVar[frozenset[Key]] = ContextVar("computing", default=frozenset())
+
+
+def acached(
+    timeout: float | None = DEFAULT_TIMEOUT,
+    *,
+    key: Callable[P, str] | None = None,
+    using: str = "default",
+    version: int | None = None,
+) -> Callable[
+    [Callable[P, Coroutine[Any, Any, T]]], Callable[P, Coroutine[Any, Any, T]]
+]:
+    """Cache what the decorated coroutine function returns, ``None`` included.
+
+    ``timeout`` is in seconds, as Django's caches take it; ``using`` the alias in
+    CACHES. ``key`` makes the cache's key of the arguments; without it, it is made
+    of the function's name and arguments, which must be plain values or saved
+    models, or a ``TypeError`` is raised.
+
+    Tasks that want the same value while one computes it wait for that one. In a
+    transaction each computes for itself: what it sees, or waits for, may be its own.
+    """
+    if callable(timeout):
+        raise TypeError("acached takes arguments: write @acached(), not @acached.")
+
+    def decorator(
+        fn: Callable[P, Coroutine[Any, Any, T]],
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
+        if not inspect.iscoroutinefunction(fn):
+            raise TypeError(f"acached takes a coroutine function, not {fn!r}.")
+        make_key: Callable[..., str] = key or partial(_make_key, fn)
+
+        @wraps(fn)
+        async def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+            where = using, version, make_key(*args, **kwargs)
+            compute = partial(fn, *args, **kwargs)
+            value: T = await _get_or_compute(where, compute, timeout)
+            return value
+
+        return inner
+
+    return decorator
+
+
+async def _get_or_compute(
+    where: Key, compute: Callable[[], Awaitable[Any]], timeout: float | None
+) -> Any:
+    using, version, key = where
+    alone = open_transaction() is not None or where in _computing.get()
+    while True:
+        value = await caches[using].aget(key, _MISSING, version=version)
+        if value is not _MISSING:
+            return value
+        flights = _flights.get()
+        if not alone and (flight := flights.get(where)):
+            # Of a cancelled flight nothing is known: look again, then compute.
+            if (answer := await asyncio.shield(flight)) is not _MISSING:
+                return answer
+            continue
+        return await _compute(where, compute, timeout, None if alone else flights)
+
+
+async def _compute(
+    where: Key,
+    compute: Callable[[], Awaitable[Any]],
+    timeout: float | None,
+    flights: dict[Key, asyncio.Future[Any]] | None,
+) -> Any:
+    using, version, key = where
+    flight = asyncio.get_running_loop().create_future()
+    if flights is not None:
+        flights[where] = flight
+    token = _computing.set(_computing.get() | {where})
+    try:
+        value = await compute()
+        await caches[using].aset(key, value, timeout, version=version)
+    except Exception as error:
+        flight.set_exception(error)
+        # Whether anybody waits or not: this task raises it.
+        flight.exception()
+        raise
+    else:
+        flight.set_result(value)
+        return value
+    finally:
+        _computing.reset(token)
+        if flights is not None:
+            flights.pop(where, None)
+        if not flight.done():
+            flight.set_result(_MISSING)
+
+
+def _make_key(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
+    bound = inspect.signature(fn).bind(*args, **kwargs)
+    bound.apply_defaults()
+    parts = [_plain(fn, name, value) for name, value in bound.arguments.items()]
+    digest = hashlib.sha256(repr(parts).encode()).hexdigest()
+    return f"{fn.__module__}.{fn.__qualname__}:{digest[:32]}"
+
+
+def _plain(fn: Callable[..., Any], name: str, value: Any) -> Any:
+    if isinstance(value, _PLAIN):
+        return type(value).__qualname__, str(value)
+    if isinstance(value, Model) and value.pk is not None:
+        return value._meta.label, str(value.pk)
+    if isinstance(value, list | tuple):
+        return [_plain(fn, name, item) for item in value]
+    if isinstance(value, dict):
+        return sorted((str(k), _plain(fn, name, v)) for k, v in value.items())
+    raise TypeError(
+        describe(
+            "acached-key",
+            f"acached cannot make a key of the argument {name}={value!r} of "
+            f"{fn.__qualname__}(): its text may differ from process to process.",
+            "Say what the key is: @acached(key=lambda ...: ...).",
+        )
+    )

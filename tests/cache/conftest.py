@@ -1,0 +1,59 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.cache.backends.base import BaseCache
+from django.db import connection
+from django.utils.module_loading import import_string
+
+Make = Callable[[str], BaseCache]
+
+#: By name: the class in our room, Django's own, and where it keeps what it caches.
+BACKENDS = {
+    "LocMemCache": "django.core.cache.backends.locmem.LocMemCache",
+    "DummyCache": "django.core.cache.backends.dummy.DummyCache",
+    "FileBasedCache": "django.core.cache.backends.filebased.FileBasedCache",
+    "DatabaseCache": "django.core.cache.backends.db.DatabaseCache",
+}
+
+
+@pytest.fixture
+def location(request: pytest.FixtureRequest, tmp_path: Any) -> Callable[[str], Any]:
+    """Where a cache of this backend keeps its values, empty, and ours alone."""
+
+    def of(backend: str) -> Any:
+        if backend == "FileBasedCache":
+            return tmp_path / "cache"
+        if backend == "DatabaseCache":
+            return "cached"
+        return request.node.nodeid
+
+    return of
+
+
+def in_database(name: str) -> Any:
+    mark = pytest.mark.django_db(transaction=True)
+    return pytest.param(name, marks=mark if name == "DatabaseCache" else ())
+
+
+@pytest.fixture(params=map(in_database, BACKENDS))
+def backend(request: pytest.FixtureRequest) -> str:
+    if request.param == "DatabaseCache":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE TABLE IF NOT EXISTS cached (cache_key varchar(255) "
+                "PRIMARY KEY, value text NOT NULL, expires timestamptz NOT NULL)"
+            )
+            cursor.execute("TRUNCATE cached")
+    return str(request.param)
+
+
+@pytest.fixture
+def make_cache(backend: str, location: Callable[[str], Any]) -> Callable[..., Any]:
+    """Make a cache of ours, or with ``django=True`` Django's own of that name."""
+
+    def make(*, django: bool = False, **params: Any) -> Any:
+        path = BACKENDS[backend] if django else f"django_async_ext.cache.{backend}"
+        return import_string(path)(location(backend), params)
+
+    return make

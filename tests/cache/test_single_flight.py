@@ -1,0 +1,229 @@
+import asyncio
+import uuid
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.test import override_settings
+
+from django_async_ext import aatomic
+from django_async_ext.cache import acached
+from tests.library.models import Author
+
+
+@pytest.fixture(autouse=True)
+def own_cache() -> Any:
+    backend = "django_async_ext.cache.LocMemCache"
+    one = {"BACKEND": backend, "LOCATION": uuid.uuid4().hex}
+    with override_settings(CACHES={"default": one, "other": one | {"LOCATION": "o"}}):
+        yield
+        caches["other"].clear()
+
+
+class Slow:
+    """A computation that ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun: list[Any] = []
+        self.started = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def compute(self, value: Any) -> Any:
+        self.begun.append(value)
+        self.started.set()
+        await self.go.wait()
+        return value
+
+
+async def turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_the_value_is_computed_once_and_kept() -> None:
+    calls: list[int] = []
+
+    @acached()
+    async def double(number: int) -> int:
+        calls.append(number)
+        return number * 2
+
+    assert [await double(2), await double(2), await double(3)] == [4, 4, 6]
+    assert calls == [2, 3]
+
+
+async def test_none_is_a_value_too() -> None:
+    calls: list[None] = []
+
+    @acached()
+    async def nothing() -> None:
+        calls.append(None)
+
+    await nothing()
+    await nothing()
+    assert calls == [None]
+
+
+async def test_arguments_are_the_same_however_they_are_given() -> None:
+    calls: list[Any] = []
+
+    @acached()
+    async def add(a: int, b: int = 2, *, c: Any = None) -> int:
+        calls.append(c)
+        return a + b
+
+    await add(1)
+    await add(1, 2)
+    await add(b=2, a=1, c=None)
+    assert calls == [None]
+    await add(1, c={"x": [1, "1"]})
+    await add(1, c={"x": [1, 1]})
+    assert len(calls) == 3
+
+
+async def test_of_many_tasks_one_computes() -> None:
+    slow = Slow()
+    cached = acached()(slow.compute)
+    tasks = [asyncio.create_task(cached("value")) for _ in range(50)]
+    await slow.started.wait()
+    await turns()
+    slow.go.set()
+    assert await asyncio.gather(*tasks) == ["value"] * 50
+    assert slow.begun == ["value"]
+
+
+async def test_other_keys_do_not_wait() -> None:
+    slow = Slow()
+    cached = acached()(slow.compute)
+    tasks = [asyncio.create_task(cached(value)) for value in "ab"]
+    await turns()
+    assert slow.begun == ["a", "b"]
+    slow.go.set()
+    assert await asyncio.gather(*tasks) == ["a", "b"]
+
+
+async def test_all_get_the_error_and_none_is_kept() -> None:
+    slow = Slow()
+
+    @acached()
+    async def fail() -> None:
+        await slow.compute(1)
+        raise ZeroDivisionError
+
+    tasks = [asyncio.create_task(fail()) for _ in range(3)]
+    await slow.started.wait()
+    await turns()
+    slow.go.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ZeroDivisionError] * 3
+    assert slow.begun == [1]
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert slow.begun == [1, 1]
+
+
+async def test_when_the_computing_task_is_cancelled_the_next_computes() -> None:
+    slow = Slow()
+    cached = acached()(slow.compute)
+    first = asyncio.create_task(cached("value"))
+    await slow.started.wait()
+    others = [asyncio.create_task(cached("value")) for _ in range(3)]
+    await turns()
+    first.cancel()
+    await turns()
+    assert slow.begun == ["value", "value"]
+    slow.go.set()
+    assert await asyncio.gather(*others) == ["value"] * 3
+    assert first.cancelled()
+
+
+async def test_a_cancelled_follower_disturbs_nobody() -> None:
+    slow = Slow()
+    cached = acached()(slow.compute)
+    first = asyncio.create_task(cached("value"))
+    await slow.started.wait()
+    other = asyncio.create_task(cached("value"))
+    await turns()
+    other.cancel()
+    await turns()
+    slow.go.set()
+    assert await first == "value"
+    assert other.cancelled()
+
+
+async def test_a_function_that_needs_its_own_value_does_not_wait_for_itself() -> None:
+    depth: list[int] = []
+
+    @acached()
+    async def recursive() -> int:
+        depth.append(1)
+        if len(depth) < 3:
+            async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+                child = group.create_task(recursive())
+            return child.result() + 1
+        return 0
+
+    assert await recursive() == 2
+
+
+async def test_in_a_transaction_each_computes_for_itself(
+    transactional_db: None,
+) -> None:
+    slow = Slow()
+    cached = acached()(slow.compute)
+    outside = asyncio.create_task(cached("value"))
+    await slow.started.wait()
+    async with aatomic():
+        inside = asyncio.create_task(asyncio.sleep(0))
+        await inside
+        slow.go.set()
+        assert await cached("value") == "value"
+    assert await outside == "value"
+    assert slow.begun == ["value", "value"]
+
+
+async def test_key_alias_version_and_timeout_are_as_asked() -> None:
+    @acached(30, key=lambda name: f"greeting:{name}", using="other", version=7)
+    async def greet(name: str) -> str:
+        return f"Hello {name}"
+
+    await greet("Ada")
+    assert await caches["other"].aget("greeting:Ada", version=7) == "Hello Ada"
+    assert await caches["default"].aget("greeting:Ada", version=7) is None
+
+    @acached(0, key=lambda: "unkept")
+    async def unkept() -> int:
+        return 1
+
+    assert await unkept() == 1
+    assert await caches["default"].aget("unkept") is None
+
+
+async def test_a_saved_model_is_a_good_argument() -> None:
+    @acached()
+    async def name_of(author: Author) -> str:
+        return author.name
+
+    assert await name_of(Author(pk=1, name="Ada")) == "Ada"
+    assert await name_of(Author(pk=1, name="changed since")) == "Ada"
+    assert await name_of(Author(pk=2, name="Grace")) == "Grace"
+
+
+async def test_an_argument_without_a_stable_text_is_refused() -> None:
+    @acached()
+    async def fn(thing: object) -> None: ...
+
+    with pytest.raises(TypeError) as caught:
+        await fn(object())
+    text = str(caught.value)
+    assert text.startswith("acached cannot make a key of the argument thing=<object")
+    assert "Say what the key is: @acached(key=lambda ...: ...)." in text
+    with pytest.raises(TypeError, match="acached cannot make a key"):
+        await fn(Author(name="not saved"))
+
+
+def test_misuse_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match=r"write @acached\(\), not @acached"):
+        acached(lambda: None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="takes a coroutine function, not"):
+        acached()(lambda: None)  # type: ignore[arg-type,return-value]
