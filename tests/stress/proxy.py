@@ -1,8 +1,11 @@
 """A network between the tests and their server, which can be made to fail."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
+
+#: What of some bytes goes on, and whether anything may follow.
+Parts = AsyncIterator[tuple[bytes, bool]]
 
 
 class Proxy:
@@ -20,8 +23,9 @@ class Proxy:
         self._flows = asyncio.Event()
         self._flows.set()
         self._refuses = False
-        #: Bytes of an answer that still pass, before all is cut.
+        #: Bytes of an answer that still pass, before all is cut or held.
         self._passing: int | None = None
+        self._then_holds = False
 
     async def __aenter__(self) -> "Proxy":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -63,7 +67,11 @@ class Proxy:
 
     def truncate(self, size: int) -> None:
         """Let ``size`` more bytes of the next answer pass, then reset it."""
-        self._passing = size
+        self._passing, self._then_holds = size, False
+
+    def hold_after(self, size: int) -> None:
+        """Let ``size`` more bytes of the next answer pass, and the rest later."""
+        self._passing, self._then_holds = size, True
 
     def refuse(self, refuses: bool = True) -> None:
         """Reset new connections at once."""
@@ -110,16 +118,21 @@ class Proxy:
             link.abort()
             del self._links[task]
 
-    async def _question(self, data: bytes) -> tuple[bytes, bool]:
+    async def _question(self, data: bytes) -> Parts:
         await self._flows.wait()
-        return data, True
+        yield data, True
 
-    async def _answer(self, data: bytes) -> tuple[bytes, bool]:
+    async def _answer(self, data: bytes) -> Parts:
         await self._flows.wait()
-        if self._passing is None:
-            return data, True
         passing, self._passing = self._passing, None
-        return data[:passing], False
+        if passing is None:
+            yield data, True
+            return
+        yield data[:passing], self._then_holds
+        if self._then_holds:
+            self.hold()
+            await self._flows.wait()
+            yield data[passing:], True
 
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -139,14 +152,14 @@ class _Link:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        passing: Callable[[bytes], "asyncio.Future[tuple[bytes, bool]]"],
+        passing: Callable[[bytes], Parts],
     ) -> None:
         try:
             goes_on = True
             while goes_on and (data := await reader.read(65536)):
-                data, goes_on = await passing(data)
-                writer.write(data)
-                await writer.drain()
+                async for part, goes_on in passing(data):
+                    writer.write(part)
+                    await writer.drain()
             if goes_on:
                 writer.write_eof()
             else:
