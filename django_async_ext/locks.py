@@ -1,16 +1,19 @@
-"""A lock between tasks as well as threads.
+"""A lock between tasks as well as threads, and a number of places between tasks.
 
 Contract: to a ``threading.Lock`` all tasks of a loop are one thread, and to an
-``RLock`` one holder. This one holds tasks of the same thread apart: inside the
-bridge it waits on the loop. No Django, no driver.
+``RLock`` one holder. These hold tasks of the same thread apart: inside the bridge
+they wait on the loop. No Django, no driver.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from django_async_ext.bridge import await_
 
@@ -46,3 +49,67 @@ class Lock:
 def _settle(freed: asyncio.Future[None]) -> None:
     if not freed.done():
         freed.set_result(None)
+
+
+class Slots:
+    """``size`` places for tasks of one loop; inside the bridge only.
+
+    Who finds none free waits, first come, first served. After ``timeout`` seconds,
+    or never if that is None, it gets the exception that ``refuse`` makes.
+    """
+
+    def __init__(
+        self, size: int, timeout: float | None, refuse: Callable[[], Exception]
+    ) -> None:
+        self._free = size
+        self._timeout = math.inf if timeout is None else timeout
+        self._refuse = refuse
+        #: Until when each waits, by the loop's clock.
+        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def acquire(self) -> None:
+        """Take a place; wait for one if need be."""
+        if self._free:
+            self._free -= 1
+        else:
+            self._wait()
+
+    def release(self) -> None:
+        """Give a place back, or on to who waits longest."""
+        while self._waiting:
+            waiter = self._waiting.popleft()[1]
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._free += 1
+
+    def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        deadline = loop.time() + self._timeout
+        self._waiting.append((deadline, waiter))
+        self._start_timer(loop, deadline)
+        try:
+            await_(waiter)
+        except BaseException:
+            if waiter.done() and not (waiter.cancelled() or waiter.exception()):
+                # Cancelled in the same moment in which it was served.
+                self.release()
+            raise
+
+    def _start_timer(self, loop: Any, deadline: float) -> None:
+        # All wait equally long: only the first in the row needs one.
+        if self._timer is None and deadline < math.inf:
+            self._timer = loop.call_at(deadline, self._give_up, loop)
+
+    def _give_up(self, loop: Any) -> None:
+        self._timer = None
+        while self._waiting:
+            deadline, waiter = self._waiting[0]
+            if not waiter.done():
+                if deadline > loop.time():
+                    self._start_timer(loop, deadline)
+                    return
+                waiter.set_exception(self._refuse())
+            self._waiting.popleft()

@@ -6,6 +6,8 @@ from django_async_ext.cache.local import (
     FileBasedCache,
     LocMemCache,
 )
+from django_async_ext.cache.memcached import PyMemcacheCache
+from django_async_ext.cache.redis import RedisCache
 from django_async_ext.cache.single_flight import acached
 
 __all__ = [
@@ -13,5 +15,7 @@ __all__ = [
     "DummyCache",
     "FileBasedCache",
     "LocMemCache",
+    "PyMemcacheCache",
+    "RedisCache",
     "acached",
 ]

@@ -1,10 +1,15 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 from django.core.cache.backends.base import BaseCache
 from django.db import connection
 from django.utils.module_loading import import_string
+from pymemcache.client.base import Client
+from redis import Redis as StockRedis
+
+from tests.programs import Memcached, Redis, running
 
 Make = Callable[[str], BaseCache]
 
@@ -14,7 +19,37 @@ BACKENDS = {
     "DummyCache": "django.core.cache.backends.dummy.DummyCache",
     "FileBasedCache": "django.core.cache.backends.filebased.FileBasedCache",
     "DatabaseCache": "django.core.cache.backends.db.DatabaseCache",
+    "RedisCache": "django.core.cache.backends.redis.RedisCache",
+    "PyMemcacheCache": "django.core.cache.backends.memcached.PyMemcacheCache",
 }
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    with running(Redis(tmp_path_factory.mktemp("redis"))) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(shared_redis: Redis) -> Redis:
+    """A Redis server with nothing in it."""
+    with StockRedis.from_url(shared_redis.url) as client:
+        client.flushall()
+    return shared_redis
+
+
+@pytest.fixture(scope="session")
+def shared_memcached() -> Iterator[Memcached]:
+    with running(Memcached()) as server:
+        yield server
+
+
+@pytest.fixture
+def memcached(shared_memcached: Memcached) -> Memcached:
+    """A memcached server with nothing in it."""
+    with closing(Client(("127.0.0.1", shared_memcached.port))) as client:
+        client.flush_all()
+    return shared_memcached
 
 
 @pytest.fixture
@@ -26,6 +61,10 @@ def location(request: pytest.FixtureRequest, tmp_path: Any) -> Callable[[str], A
             return tmp_path / "cache"
         if backend == "DatabaseCache":
             return "cached"
+        if backend == "RedisCache":
+            return request.getfixturevalue("redis").url
+        if backend == "PyMemcacheCache":
+            return request.getfixturevalue("memcached").address
         return request.node.nodeid
 
     return of

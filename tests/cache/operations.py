@@ -107,6 +107,7 @@ def expected_of(cache: Any) -> list[Any]:
             cache.clear()
             return answers
         finally:
+            cache.close()
             connections.close_all()
 
     with ThreadPoolExecutor(1) as thread:

@@ -30,7 +30,9 @@ async def test_the_sync_methods_answer_the_same_on_the_loop(
 
 def test_the_sync_methods_answer_the_same_without_a_loop(make_cache: MakeCache) -> None:
     expected = expected_of(make_cache(django=True))
-    assert run_steps(make_cache()) == expected
+    cache = make_cache()
+    assert run_steps(cache) == expected
+    cache.close()
 
 
 async def test_only_files_need_threads(

@@ -157,7 +157,7 @@ class _Link:
         try:
             goes_on = True
             while goes_on and (data := await reader.read(65536)):
-                async for part, goes_on in passing(data):
+                async for part, goes_on in passing(data):  # noqa: B007
                     writer.write(part)
                     await writer.drain()
             if goes_on:

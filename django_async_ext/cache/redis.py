@@ -1,0 +1,142 @@
+"""Django's Redis cache, on the loop where it can and as ever where it cannot.
+
+Contract: inside the bridge a command waits on the loop; in plain synchronous code
+the cache is Django's. Connections are pooled once per process and event loop, not
+once per context as Django's cache objects are.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from django.core.cache.backends import redis
+from django.utils.hashable import make_hashable
+from django.utils.module_loading import import_string
+
+from django_async_ext.bridge import in_bridge
+from django_async_ext.cache.base import LoopCache
+from django_async_ext.loops import PerLoop
+
+if TYPE_CHECKING:
+    from django_async_ext.cache.redis_loop import LoopConnectionPool
+
+#: What no pickle and no number begins with.
+_COMPRESSED = b"\0"
+
+Pools = dict[Any, Any]
+
+
+def _disconnect(pools: dict[Any, LoopConnectionPool]) -> None:
+    for pool in pools.values():
+        pool.disconnect()
+
+
+_loop_pools: PerLoop[Pools] = PerLoop(dict, _disconnect)
+#: For plain synchronous code: redis-py's pools serve every thread and survive forks.
+_thread_pools: Pools = {}
+
+
+class CompressingSerializer:
+    """Compresses what ``serializer`` made, when it has ``min_length`` bytes or more.
+
+    ``compressor`` is anything with ``compress()`` and ``decompress()``, as the
+    modules ``zlib`` and ``lzma`` have. Reads what was written without it.
+    """
+
+    def __init__(self, serializer: Any, compressor: Any, min_length: int) -> None:
+        self._serializer = serializer
+        self._compressor = compressor
+        self._min_length = min_length
+
+    def dumps(self, value: Any) -> Any:
+        """Follow Django: RedisSerializer.dumps()."""
+        data = self._serializer.dumps(value)
+        if isinstance(data, bytes) and len(data) >= self._min_length:
+            return _COMPRESSED + self._compressor.compress(data)
+        return data
+
+    def loads(self, data: bytes) -> Any:
+        """Follow Django: RedisSerializer.loads()."""
+        if data.startswith(_COMPRESSED):
+            data = self._compressor.decompress(data[len(_COMPRESSED) :])
+        return self._serializer.loads(data)
+
+
+class RedisCacheClient(redis.RedisCacheClient):
+    """Django's client, with pools that belong to the process and to each loop.
+
+    Takes Django's options, and: ``max_connections`` (50 on a loop), ``timeout``
+    (seconds to wait for a connection, 20, on a loop), ``compressor`` (a module or
+    dotted path, see ``CompressingSerializer``), ``compress_min_length`` (bytes).
+    """
+
+    # Django's, unknown to its type stubs.
+    _client: Any
+    _get_connection_pool_index: Any
+    _pool_class: Any
+    _pool_options: dict[str, Any]
+    _serializer: Any
+    _servers: list[str]
+
+    def __init__(
+        self,
+        servers: list[str],
+        serializer: Any = None,
+        pool_class: Any = None,
+        parser_class: Any = None,
+        *,
+        timeout: float | None = 20.0,
+        compressor: Any = None,
+        compress_min_length: int = 1024,
+        **options: Any,
+    ) -> None:
+        super().__init__(servers, serializer, pool_class, parser_class, **options)
+        if compressor is not None:
+            self._serializer = CompressingSerializer(
+                self._serializer, _import(compressor), compress_min_length
+            )
+        self._timeout = timeout
+        self._key = make_hashable((pool_class, parser_class, timeout, options))
+
+    def _get_connection_pool(self, write: bool) -> Any:
+        url = self._servers[self._get_connection_pool_index(write)]
+        pools = _loop_pools.get() if in_bridge() else _thread_pools
+        pool = pools.get((url, self._key))
+        if pool is None:
+            # Another thread may have made one meanwhile.
+            pool = pools.setdefault((url, self._key), self._make_pool(url))
+        return pool
+
+    def _make_pool(self, url: str) -> Any:
+        if not in_bridge():
+            return self._pool_class.from_url(url, **self._pool_options)
+        from django_async_ext.cache.redis_loop import LoopConnectionPool
+
+        options = self._pool_options | {"timeout": self._timeout}
+        return LoopConnectionPool.of(url, **options)
+
+    def get_client(self, key: Any = None, *, write: bool = False) -> Any:  # noqa: ARG002
+        """Follow Django; one client serves all who share a pool."""
+        pool = self._get_connection_pool(write)
+        client = pool.__dict__.get("client")
+        if client is None:
+            client = pool.client = self._client(connection_pool=pool)
+        return client
+
+
+def _import(compressor: Any) -> Any:
+    if not isinstance(compressor, str):
+        return compressor
+    try:
+        return importlib.import_module(compressor)
+    except ImportError:
+        return import_string(compressor)
+
+
+class RedisCache(LoopCache, redis.RedisCache):
+    """Django's RedisCache, which waits on the loop inside the bridge."""
+
+    def __init__(self, server: Any, params: dict[str, Any]) -> None:
+        super().__init__(server, params)
+        self._class = RedisCacheClient

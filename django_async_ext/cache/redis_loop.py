@@ -1,0 +1,216 @@
+"""redis-py's connections and pool, waiting on the event loop.
+
+Contract: inside the bridge only. The client, the protocol and the retries are
+redis-py's own; its connections here read and write through ``LoopSocket``, and
+its pool lets tasks wait where a thread would block or fail.
+
+redis-py disconnects a connection in which a command was interrupted, cancelled or
+not: no later command ever reads the rest of an earlier one's reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+from asyncio import current_task
+from time import monotonic
+from typing import Any
+
+from redis.asyncio.connection import RedisSSLContext
+from redis.backoff import AbstractBackoff
+from redis.connection import (
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
+from redis.exceptions import ConnectionError
+
+from django_async_ext.bridge import await_
+from django_async_ext.db.backends.holders import describe_holders
+from django_async_ext.exceptions import describe
+from django_async_ext.locks import Slots
+from django_async_ext.loop_socket import (
+    LoopSocket,
+    create_connection,
+    with_loop_sockets,
+)
+
+
+class LoopBackoff(AbstractBackoff):
+    """Waits between retries on the loop, where redis-py would sleep."""
+
+    def __init__(self, backoff: Any) -> None:
+        self._backoff = backoff
+
+    def reset(self) -> None:
+        """Follow redis-py."""
+        self._backoff.reset()
+
+    def compute(self, failures: int) -> float:
+        """Wait; return that no time is left to sleep."""
+        if (seconds := self._backoff.compute(failures)) > 0:
+            await_(asyncio.sleep(seconds))
+        return 0
+
+
+class _OnLoop:
+    """What the connections have in common; who holds one, for the pool's error."""
+
+    task: asyncio.Task[Any] | None = None
+    since = 0.0
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.retry: Any
+        self.retry._backoff = LoopBackoff(self.retry._backoff)
+
+    def is_dropped(self) -> bool:
+        """Tell whether the server closed it, or sent what nobody asked for."""
+        sock: Any = self._sock  # type: ignore[attr-defined]
+        return sock is not None and bool(sock.is_dropped())
+
+    def connect(self) -> None:
+        """Follow redis-py, without its retries where there is nothing to do."""
+        if self._sock is None:  # type: ignore[attr-defined]
+            super().connect()  # type: ignore[misc]
+
+
+class LoopConnection(_OnLoop, Connection):
+    """A connection by TCP."""
+
+    def _connect(self) -> LoopSocket:
+        # Follows redis-py: Connection._connect()
+        address = self.host, self.port
+        sock = create_connection(address, self.socket_connect_timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.socket_keepalive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in self.socket_keepalive_options.items():
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        sock.settimeout(self.socket_timeout)
+        return sock
+
+
+#: redis-py's names of what RedisSSLContext calls otherwise.
+_TLS = {
+    "ciphers": "ssl_ciphers",
+    "exclude_verify_flags": "ssl_exclude_verify_flags",
+    "include_verify_flags": "ssl_include_verify_flags",
+    "min_version": "ssl_min_version",
+    "password": "certificate_password",
+}
+
+
+class LoopSSLConnection(SSLConnection, LoopConnection):
+    """A connection by TLS."""
+
+    def _wrap_socket_with_ssl(self, sock: LoopSocket) -> Any:
+        if self.ssl_validate_ocsp or self.ssl_validate_ocsp_stapled:
+            raise NotImplementedError(
+                describe(
+                    "redis-ocsp",
+                    "redis-py validates certificates by OCSP through blocking "
+                    "sockets, which would stop the event loop.",
+                    "Take ssl_validate_ocsp out of the cache's OPTIONS.",
+                )
+            )
+        names = inspect.signature(RedisSSLContext).parameters
+        options = {name: getattr(self, _TLS.get(name, name)) for name in names}
+        context = with_loop_sockets(RedisSSLContext(**options).get())
+        return context.wrap_socket(sock, server_hostname=self.host)
+
+
+class LoopUnixConnection(_OnLoop, UnixDomainSocketConnection):
+    """A connection by a Unix socket."""
+
+    def _connect(self) -> LoopSocket:
+        # Follows redis-py: UnixDomainSocketConnection._connect()
+        sock = LoopSocket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(self.socket_connect_timeout)
+        try:
+            sock.connect(self.path)
+        except BaseException:
+            sock.close()
+            raise
+        sock.settimeout(self.socket_timeout)
+        return sock
+
+
+_CLASSES = {
+    None: LoopConnection,
+    SSLConnection: LoopSSLConnection,
+    UnixDomainSocketConnection: LoopUnixConnection,
+}
+
+
+class LoopConnectionPool(ConnectionPool):
+    """The connections to one server on one event loop.
+
+    With all ``max_connections`` in use a task waits, first come, first served;
+    after ``timeout`` seconds it gets redis-py's ``ConnectionError``, naming the
+    holders. The defaults are those of redis-py's ``BlockingConnectionPool``.
+    """
+
+    def __init__(
+        self, max_connections: int = 50, timeout: float | None = 20.0, **kwargs: Any
+    ) -> None:
+        super().__init__(max_connections=max_connections, **kwargs)
+        self.timeout = timeout
+        self._slots = Slots(max_connections, timeout, self._exhausted)
+
+    @classmethod
+    def of(cls, url: str, **options: Any) -> LoopConnectionPool:
+        """Make the pool for a server, named by a URL as redis-py reads it."""
+        parse: Any = parse_url
+        stock = parse(url).pop("connection_class", None)
+        pool = cls.from_url(url, **options)
+        pool.connection_class = _CLASSES[stock]
+        return pool
+
+    def get_connection(self, *_args: Any, **_options: Any) -> Any:
+        """Give a connection; wait on the loop for one to come back if need be."""
+        self._slots.acquire()
+        connection = None
+        try:
+            connection = self._pop()
+            connection.task, connection.since = current_task(), monotonic()
+            self._in_use_connections.add(connection)
+            connection.connect()
+        except BaseException:
+            self._slots.release() if connection is None else self.release(connection)
+            raise
+        return connection
+
+    def release(self, connection: Any) -> None:
+        """Take a connection back, and let who waits longest have it."""
+        if connection not in self._in_use_connections:
+            return
+        self._in_use_connections.remove(connection)
+        if connection.should_reconnect():
+            connection.disconnect()
+        connection.task = None
+        self._available_connections.append(connection)
+        self._slots.release()
+
+    def _pop(self) -> Any:
+        if not self._available_connections:
+            return self.make_connection()
+        connection: Any = self._available_connections.pop()
+        if connection.is_dropped():
+            connection.disconnect()
+        return connection
+
+    def _exhausted(self) -> ConnectionError:
+        return ConnectionError(
+            describe(
+                "redis-pool-timeout",
+                f"No connection to Redis: all {self.max_connections} are in use and "
+                f"none came free in {self.timeout:g} s.",
+                f"They are held by {describe_holders(self._in_use_connections)}.",
+                "Raise OPTIONS['max_connections'] of the cache, or lower the "
+                "concurrency.",
+            )
+        )

@@ -1,0 +1,194 @@
+"""Memcached on the loop: what goes wrong with servers, networks and tasks."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from django.core.cache.backends.base import InvalidCacheKey
+from django.core.cache.backends.memcached import PyMemcacheCache as StockCache
+from pymemcache.exceptions import MemcacheError
+
+from django_async_ext import on_loop
+from django_async_ext.cache import PyMemcacheCache
+from tests.db.server import until
+from tests.programs import Memcached, running
+from tests.stress.proxy import Proxy
+
+
+def cache_of(address: Any, **options: Any) -> PyMemcacheCache:
+    return PyMemcacheCache(address, {"OPTIONS": options})
+
+
+async def connections_of(server: Memcached) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"stats\r\n")
+    stats = (await reader.readuntil(b"END\r\n")).decode()
+    writer.close()
+    await writer.wait_closed()
+    (line,) = (one for one in stats.splitlines() if " curr_connections " in one)
+    return int(line.split()[-1])
+
+
+@pytest.fixture
+async def proxy(memcached: Memcached) -> AsyncIterator[Proxy]:
+    async with Proxy("127.0.0.1", memcached.port) as one:
+        yield one
+
+
+def through(proxy: Proxy, **options: Any) -> PyMemcacheCache:
+    return cache_of(f"127.0.0.1:{proxy.port}", **options)
+
+
+async def test_all_contexts_of_a_loop_share_their_connections(
+    memcached: Memcached,
+) -> None:
+    before = await connections_of(memcached)
+    for number in range(20):
+        cache = cache_of(memcached.address)
+        await asyncio.create_task(cache.aset(str(number), number))
+        await cache.aclose()
+    assert await connections_of(memcached) == before + 1
+
+
+async def test_parallel_commands_have_connections_of_their_own_up_to_the_limit(
+    memcached: Memcached,
+) -> None:
+    before = await connections_of(memcached)
+    cache = cache_of(memcached.address, max_pool_size=3)
+    memcached.pause()
+    tasks = [asyncio.create_task(cache.aget("key", number)) for number in range(20)]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    memcached.pause(False)
+    assert await asyncio.gather(*tasks) == list(range(20))
+    assert await connections_of(memcached) == before + 3
+
+
+async def test_no_thread_and_no_loop_is_blocked(
+    memcached: Memcached, thread_submissions: list[str]
+) -> None:
+    cache = cache_of(memcached.address)
+    await cache.aset("key", "value")
+    memcached.pause()
+    try:
+        waiting = asyncio.create_task(cache.aget("key"))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+    finally:
+        memcached.pause(False)
+    assert await waiting == "value"
+    assert not thread_submissions
+
+
+def test_the_connections_end_with_their_loop(memcached: Memcached) -> None:
+    async def main() -> int:
+        before = await connections_of(memcached)
+        await cache_of(memcached.address).aset("key", "value")
+        return before
+
+    before = asyncio.run(main())
+
+    async def ended() -> None:
+        async with asyncio.timeout(10):
+            while await connections_of(memcached) > before:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    asyncio.run(ended())
+    assert asyncio.run(connections_of(memcached)) == before
+
+
+@pytest.mark.parametrize("size", [0, 1, 10, 25, 60])
+async def test_a_reply_that_was_cancelled_half_way_is_read_by_nobody_else(
+    proxy: Proxy, size: int
+) -> None:
+    cache = through(proxy, max_pool_size=1)
+    await cache.aset("secret", "of another user" * 5)
+    await cache.aset("key", "my own")
+    proxy.hold_after(size)
+    task = asyncio.create_task(cache.aget("secret"))
+    await until(lambda: proxy._passing is None)
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    proxy.heal()
+    assert task.cancelled()
+    for _ in range(3):
+        assert await cache.aget("key") == "my own"
+
+
+async def test_with_all_connections_in_use_the_error_says_so(proxy: Proxy) -> None:
+    cache = through(proxy, max_pool_size=1, pool_timeout=0.05)
+    await cache.aset("key", "value")
+    proxy.hold()
+    holder = asyncio.create_task(cache.aget("key"))
+    await asyncio.sleep(0)
+    with pytest.raises(MemcacheError) as caught:
+        await cache.aget("key")
+    text = str(caught.value)
+    assert "No connection to memcached: all 1 are in use and none came free" in text
+    assert "Raise OPTIONS['max_pool_size'] of the cache" in text
+    proxy.let_flow()
+    assert await holder == await cache.aget("key") == "value"
+
+
+async def test_connections_that_a_restart_closed_are_not_used() -> None:
+    with running(Memcached()) as server:
+        cache = cache_of(server.address)
+        await asyncio.gather(*(cache.aset(str(n), n) for n in range(5)))
+        server.stop()
+        server.start()
+        assert await asyncio.gather(*(cache.aadd(str(n), n) for n in range(5))) == (
+            [True] * 5
+        )
+
+
+async def test_a_server_that_is_down_is_the_clients_own_error() -> None:
+    with running(Memcached()) as server:
+        cache = cache_of(server.address)
+        await cache.aset("key", "value")
+        server.stop()
+        with pytest.raises(ConnectionRefusedError):
+            await cache.aget("key")
+
+
+async def test_keys_are_spread_over_servers_as_the_sync_client_does() -> None:
+    with running(Memcached()) as one, running(Memcached()) as other:
+        servers = [one.address, other.address]
+        values = {f"key{number}": number for number in range(50)}
+        await cache_of(servers).aset_many(values)
+        stock = StockCache(servers, {})
+        assert stock.get_many(values) == values
+        stock.close()
+        single = [await cache_of(server).aget_many(values) for server in servers]
+        assert single[0] | single[1] == values
+        assert all(single)
+
+
+async def test_a_bad_key_is_refused_as_by_django(memcached: Memcached) -> None:
+    for key in ("x" * 300, "with space"):
+        with pytest.raises(InvalidCacheKey):
+            await cache_of(memcached.address).aget(key)
+
+
+async def test_a_value_too_large_is_not_kept(memcached: Memcached) -> None:
+    cache = cache_of(memcached.address)
+    await cache.aset("key", "small")
+    with pytest.raises(MemcacheError, match="object too large"):
+        await cache.aset("key", os.urandom(2_000_000))
+    assert await cache.aget("key") is None
+
+
+async def test_sync_calls_inside_the_bridge_wait_on_the_loop(
+    memcached: Memcached, thread_submissions: list[str]
+) -> None:
+    cache = cache_of(memcached.address)
+
+    def work() -> Any:
+        cache.set("key", "value")
+        return cache.get_many(["key"])
+
+    assert await on_loop(work)() == {"key": "value"}
+    assert not thread_submissions
