@@ -7,7 +7,6 @@ whole, inside the bridge. What that method waits for is the subclass's matter.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial, wraps
 from inspect import isawaitable
@@ -15,7 +14,8 @@ from typing import Any
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 
-from django_async_ext.bridge import await_, in_bridge, run
+from django_async_ext.bridge import await_, run
+from django_async_ext.threads import FILES
 
 Method = Callable[..., Any]
 AsyncMethod = Callable[..., Coroutine[Any, Any, Any]]
@@ -44,14 +44,12 @@ def _inline(name: str) -> AsyncMethod:
     return method
 
 
-def in_worker(fn: Method) -> Method:
+def in_threads(fn: Method) -> Method:
     """Make ``fn``, a method of one of Django's caches, leave the loop's thread."""
 
     @wraps(fn)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if in_bridge():
-            return await_(asyncio.to_thread(fn, self, *args, **kwargs))
-        return fn(self, *args, **kwargs)
+        return FILES.call(fn, self, *args, **kwargs)
 
     return method
 

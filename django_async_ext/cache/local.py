@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.core.cache.backends import db, dummy, filebased, locmem
 
-from django_async_ext.cache.base import InlineCache, LoopCache, in_worker
+from django_async_ext.cache.base import InlineCache, LoopCache, in_threads
 
 
 class LocMemCache(InlineCache, locmem.LocMemCache):
@@ -24,12 +24,9 @@ class DatabaseCache(LoopCache, db.DatabaseCache):
 
 
 class FileBasedCache(LoopCache, filebased.FileBasedCache):
-    """Django's FileBasedCache, whose file operations run in threads.
-
-    An operation whose task is cancelled goes on to its end.
-    """
+    """Django's FileBasedCache, whose file operations run in a few threads."""
 
 
 for _name in ("add", "get", "set", "touch", "delete", "has_key", "clear"):
-    _method = in_worker(getattr(filebased.FileBasedCache, _name))
+    _method = in_threads(getattr(filebased.FileBasedCache, _name))
     setattr(FileBasedCache, _name, _method)
