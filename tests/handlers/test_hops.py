@@ -11,6 +11,7 @@ from django.urls import path
 
 from django_async_ext import loop_safe, on_loop
 from django_async_ext.asgi import get_asgi_application
+from tests.db.rows import statements
 from tests.handlers.asking import ask
 from tests.library.models import Author
 
@@ -42,6 +43,10 @@ async def whoami(request: HttpRequest) -> HttpResponse:
     return HttpResponse((await request.auser()).username)
 
 
+async def lazily(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(f"{request.user.username} {request.session['_auth_user_id']}")
+
+
 def blocking(request: HttpRequest) -> HttpResponse:
     return HttpResponse("from a thread")
 
@@ -61,6 +66,7 @@ urlpatterns = [
     path("session", session),
     path("login", login),
     path("whoami", whoami),
+    path("lazily", lazily),
     path("blocking", blocking),
     path("declared", declared),
     path("listed/", on_loop(([path("", listed)], "listed", "listed"))),
@@ -106,6 +112,36 @@ async def test_the_user_is_loaded_without_a_thread(
     answer = await ask(app, "/whoami", headers={"cookie": cookie})
     assert answer.content == b"ursula"
     assert thread_submissions == []
+
+
+async def test_a_view_reads_session_and_user_plainly_without_a_thread(
+    app: Any, thread_submissions: list[str]
+) -> None:
+    user = await User.objects.acreate_user("ursula", password="k")
+    cookie = f"sessionid={(await ask(app, '/login')).cookies['sessionid']}"
+    thread_submissions.clear()
+    with statements() as asked:
+        answer = await ask(app, "/lazily", headers={"cookie": cookie})
+    assert answer.content == f"ursula {user.pk}".encode()
+    assert (len(asked), thread_submissions) == (2, [])
+
+
+async def test_a_page_that_reads_neither_asks_the_database_nothing(app: Any) -> None:
+    await User.objects.acreate_user("ursula", password="k")
+    cookie = f"sessionid={(await ask(app, '/login')).cookies['sessionid']}"
+    with statements() as asked:
+        answer = await ask(app, "/plain", headers={"cookie": cookie})
+    assert (answer.content, asked) == (b"hello", [])
+
+
+async def test_logging_in_needs_a_thread_for_the_password_only(
+    app: Any, thread_submissions: list[str]
+) -> None:
+    await User.objects.acreate_user("ursula", password="k")
+    thread_submissions.clear()
+    assert (await ask(app, "/login")).content == b"ursula"
+    # One call, and what starts it: the hashers of the tests are quick.
+    assert len([one for one in thread_submissions if "run_in_executor" in one]) == 1
 
 
 async def test_an_undeclared_synchronous_view_runs_in_a_thread(
