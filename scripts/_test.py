@@ -28,14 +28,21 @@ BEHIND_PGBOUNCER = [
     for name in ("managers", "gather", "gather_inside", "transaction", "pgbouncer")
 ]
 
+THIRD_PARTY = "third-party packages"
+
 
 def main() -> int:
     options, pytest_arguments = parse_arguments()
     stop_on_signals()
-    results = {pair: run_tests(pair, pytest_arguments) for pair in choose(options)}
+    pairs = choose(options)
+    results: dict[object, int] = {}
+    if not options.third_party:
+        results |= {pair: run_tests(pair, pytest_arguments) for pair in pairs}
+    if options.third_party or not pytest_arguments:
+        results[THIRD_PARTY] = run_third_party_tests(pairs[-1], pytest_arguments)
     if len(results) > 1:
-        for pair, status in results.items():
-            print(f"{pair}: {'failed' if status else 'passed'}")
+        for part, status in results.items():
+            print(f"{part}: {'failed' if status else 'passed'}")
     return max(results.values())
 
 
@@ -51,6 +58,11 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--python", choices=SUPPORTED, help="only this Python")
     parser.add_argument("--django", help="only this Django, such as 5.2")
+    parser.add_argument(
+        "--third-party",
+        action="store_true",
+        help="only the tests with well-known packages, in an environment with them",
+    )
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
         "--all", action="store_true", help="every supported pair found"
@@ -93,6 +105,15 @@ def run_tests(pair: Pair, pytest_arguments: list[str]) -> int:
             behind = [python, "-m", "pytest", *BEHIND_PGBOUNCER]
             status = run(behind, env=env | PGBOUNCER) or status
         return status
+
+
+def run_third_party_tests(pair: Pair, pytest_arguments: list[str]) -> int:
+    """Run what needs well-known packages, apart from tests that must not need them."""
+    python = make_environment(pair, "third-party")
+    print(f"Testing with {THIRD_PARTY} on {pair}", flush=True)
+    with postgres(python) as url:
+        command = [python, "-m", "pytest", "tests/third_party", *pytest_arguments]
+        return run(command, env=os.environ | {"DATABASE_URL": url})
 
 
 def add_mysqlclient(python: Path) -> None:

@@ -1,6 +1,7 @@
 """README and docs tell the truth about names, errors, settings and checks."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,12 @@ def test_every_check_has_an_entry() -> None:
     source = (ROOT / "django_async_ext" / "checks.py").read_text()
     ids = re.findall(r'id="(async_ext\.\w+)"', source)
     assert sorted(entries) == sorted(ids)
+
+
+def test_every_package_that_is_tried_has_a_row() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    tried = project["optional-dependencies"]["third-party"]
+    names = [name.partition(">=")[0] for name in tried if ">=" in name]
+    page = (REFERENCE / "compatibility" / "third-party.rst").read_text()
+    rows = re.findall(r"^([a-z][a-z-]+) {2,}\S", page, re.M)
+    assert sorted(rows) == sorted(names)

@@ -61,9 +61,10 @@ def hypercorn(loop: str) -> Kind:
     return Kind(f"hypercorn-{loop}", f"hypercorn {options} -k {loop} {ASGI}")
 
 
-def gunicorn(worker: str) -> Kind:
+def gunicorn(worker: str, application: str) -> Kind:
     options = f"--bind 127.0.0.1:{{port}} --worker-class {worker} --threads 4"
-    return Kind(f"gunicorn-{worker}", f"gunicorn {options} {WSGI}")
+    name = worker.rpartition(".")[2].lower()
+    return Kind(f"gunicorn-{name}", f"gunicorn {options} {application}")
 
 
 def runserver(first_app: str = "") -> Kind:
@@ -86,9 +87,11 @@ DAPHNE = Kind(
 )
 ASGI_SERVERS = [
     *(server(loop) for server in (uvicorn, granian, hypercorn) for loop in LOOPS),
+    gunicorn("asgi", ASGI),
+    gunicorn("uvicorn_worker.UvicornWorker", ASGI),
     DAPHNE,
 ]
-WSGI_SERVERS = [gunicorn("gthread"), gunicorn("sync")]
+WSGI_SERVERS = [gunicorn("gthread", WSGI), gunicorn("sync", WSGI)]
 RUNSERVERS = [runserver(), runserver("daphne")]
 
 

@@ -1,0 +1,1 @@
+"""A project with all of the packages; see tests.third_party."""
