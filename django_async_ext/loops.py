@@ -76,6 +76,11 @@ def end_closed_loops() -> None:
         _end_all(loop)
 
 
+def end_running() -> None:
+    """End what belongs to the running loop, which is about to shut down."""
+    _end_all(get_running_loop())
+
+
 def _end_all(loop: asyncio.AbstractEventLoop) -> None:
     _closers.pop(loop, None)
     for per_loop in list(_all):

@@ -13,20 +13,38 @@ from typing import Any
 
 from django.core.exceptions import RequestAborted
 from django.core.handlers import asgi
-from django.core.signals import request_finished, request_started
+from django.http import HttpRequest
 from django.urls import set_script_prefix
 
-from django_async_ext.bridge import run
-from django_async_ext.handlers import signals, streaming
-from django_async_ext.handlers.base import BaseHandler
+from django_async_ext.bridge import in_bridge
+from django_async_ext.handlers import lifespan, signals, streaming
+from django_async_ext.handlers.base import BaseHandler, in_thread
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
+class ASGIRequest(asgi.ASGIRequest):
+    """Follows Django: ASGIRequest; a large upload is parsed in a thread."""
+
+    def _load_post_and_files(self) -> None:
+        on_disk = getattr(self._stream, "_rolled", False)
+        load = super()._load_post_and_files
+        in_thread(load)() if on_disk and in_bridge() else load()
+
+
 class ASGIHandler(BaseHandler, asgi.ASGIHandler):
     """Follows Django: ASGIHandler; see the module."""
+
+    request_class = ASGIRequest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As in Django, and the lifespan of the server process."""
+        if scope["type"] == "lifespan":
+            await lifespan.serve(receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As in Django, without a task for each request."""
@@ -34,26 +52,28 @@ class ASGIHandler(BaseHandler, asgi.ASGIHandler):
             body_file = await self.read_body(receive)
         except RequestAborted:
             return
+        sender, response = self.__class__, None
         with closing(body_file):
             set_script_prefix(asgi.get_script_prefix(scope))
-            await run(signals.send, request_started, self.__class__, scope=scope)
-            response: Any
-            request, response = self.create_request(scope, body_file)
-            if request is None:
-                await self.send_response(response, send)
-                await run(signals.close, response, self.__class__)
-                return
+            await signals.send_started(sender, scope)
             try:
                 with Watch(self.listen_for_disconnect, receive):
-                    response = await self.run_get_response(request)
-                    if response.streaming and not response.is_async:
-                        streaming.make_async(response, request)
+                    request, response = self.create_request(scope, body_file)
+                    if request is not None:
+                        response = await self.run_get_response(request)
                     await self.send_response(response, send)
             finally:
                 if response is None:
-                    await run(signals.send, request_finished, self.__class__)
+                    await signals.send_finished(sender)
                 else:
-                    await run(signals.close, response, self.__class__)
+                    await signals.close(response, sender)
+
+    async def run_get_response(self, request: HttpRequest) -> Any:
+        """As in Django; what is streamed never blocks the loop."""
+        response: Any = await super().run_get_response(request)
+        if response.streaming and not response.is_async:
+            streaming.make_async(response, request)
+        return response
 
 
 class Watch:

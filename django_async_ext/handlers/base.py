@@ -7,18 +7,24 @@ greenlet of the request's task; what may block runs in a thread (see
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.conf import settings
 from django.core.handlers import base
 from django.core.handlers.exception import response_for_exception
+from django.middleware.csrf import CsrfViewMiddleware
+from django.urls import get_callable
+from django.utils.log import log_response
 
 from django_async_ext.bridge import await_, run
 from django_async_ext.driving import drive
-from django_async_ext.handlers import placement
-from django_async_ext.handlers.placement import ASYNC, HOOKS, LOOP, THREAD
+from django_async_ext.handlers import placement, resources
+from django_async_ext.handlers.placement import ASYNC, HOOKS
+from django_async_ext.handlers.resources import LOOP, THREAD
 
 Handler = Callable[..., Any]
 
@@ -36,6 +42,8 @@ class BaseHandler(base.BaseHandler):
         """As in Django, but always in the synchronous mode."""
         self._seen, self._next_mode = None, LOOP
         super().load_middleware(is_async=False)
+        loaded: Any = self
+        loaded._middleware_chain = _logging(loaded._middleware_chain)
 
     async def get_response_async(self, request: Any) -> Any:
         """As in Django, by way of the synchronous chain."""
@@ -72,27 +80,16 @@ class BaseHandler(base.BaseHandler):
             if iscoroutinefunction(target):
                 self._mode = ASYNC
             elif self._mode == HOOKS:
-                _send_hooks_to_thread(target)
+                _send_to_thread(target, "process_request", "process_response")
                 self._mode = LOOP
-        return self._converting(method) if self._mode == LOOP else method
+            if isinstance(target, CsrfViewMiddleware) and _failure_view_may_block():
+                _send_to_thread(target, "_reject")
+        return _converting(method) if self._mode == LOOP else method
 
     def _adapt_hook(self, method: Handler) -> Handler:
         if iscoroutinefunction(method):
             return _awaiting(method, method)
         return method if self._next_mode == LOOP else in_thread(method)
-
-    def _converting(self, method: Handler) -> Handler:
-        # Follows Django: convert_exception_to_response().
-        get_response: Handler = method.__wrapped__  # type: ignore[attr-defined]
-
-        @wraps(get_response)
-        def inner(request: Any) -> Any:
-            try:
-                return get_response(request)
-            except Exception as exc:  # noqa: BLE001 (as Django does)
-                return response_for_exception(request, exc)
-
-        return inner
 
     def make_view_atomic(self, view: Handler) -> Handler:
         """As in Django; what it returns is called in the bridge."""
@@ -137,10 +134,50 @@ def _bridged(handler: Handler) -> Handler:
     return wraps(handler)(inner)
 
 
-def _send_hooks_to_thread(middleware: Any) -> None:
-    for name in ("process_request", "process_response"):
-        if hook := getattr(middleware, name, None):
-            setattr(middleware, name, in_thread(hook))
+def _converting(method: Any) -> Handler:
+    # Follows Django: convert_exception_to_response().
+    get_response: Handler = method.__wrapped__
+
+    @wraps(get_response)
+    def inner(request: Any) -> Any:
+        try:
+            return get_response(request)
+        except Exception as exc:  # noqa: BLE001 (as Django does)
+            answer: Handler = response_for_exception
+            if placement.error_response(exc).where == THREAD:
+                answer = in_thread(answer)
+            return answer(request, exc)
+
+    return inner
+
+
+def _logging(chain: Handler) -> Handler:
+    def inner(request: Any) -> Any:
+        response = chain(request)
+        if response.status_code >= 400:
+            _log(request, response)
+        return response
+
+    return inner
+
+
+def _log(request: Any, response: Any) -> None:
+    # Follows Django: BaseHandler.get_response(), which logs nothing twice.
+    level = logging.ERROR if response.status_code >= 500 else logging.WARNING
+    if resources.logs(base.logger, level).where == THREAD:
+        log: Any = sync_to_async(log_response, thread_sensitive=False)
+        words = ("%s: %s", response.reason_phrase, request.path)
+        await_(log(*words, response=response, request=request))
+
+
+def _failure_view_may_block() -> bool:
+    return placement.view(get_callable(settings.CSRF_FAILURE_VIEW)).where == THREAD
+
+
+def _send_to_thread(middleware: Any, *names: str) -> None:
+    for name in names:
+        if method := getattr(middleware, name, None):
+            setattr(middleware, name, in_thread(method))
 
 
 def _await_view(view: Handler, /, *args: Any, **kwargs: Any) -> Any:

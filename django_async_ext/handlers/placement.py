@@ -2,144 +2,48 @@
 
 Contract: one policy, which the request handler follows and ``manage.py asyncext``
 prints. Django's own code and this package's are known to wait through the bridge,
-as long as what they wait for does (databases, caches, sessions). Synchronous code
-of others runs in a thread, as in stock Django, unless it is declared loop-safe.
+as long as what they wait for does (see ``resources``). Synchronous code of others
+runs in a thread, as in stock Django, unless it is declared loop-safe.
 """
 
 from __future__ import annotations
 
-import inspect
+import logging
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.core.signals import setting_changed
-from django.db import connections
+from django.http import Http404
+from django.urls import get_resolver, get_urlconf
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.module_loading import import_string
 
 from django_async_ext import conf
-from django_async_ext.handlers.declaring import MARK
-
-LOOP = "loop"
-WORKER = "worker"
-THREAD = "thread"
-
-OURS = "django_async_ext"
-_DECLARE = "If it never blocks, add {name!r} to ASYNC_EXT['LOOP_SAFE']."
-
-
-class Place(NamedTuple):
-    """Where something runs, why, and what to change to have it on the loop."""
-
-    where: str
-    why: str
-    change: str = ""
-
-
-def name_of(target: Any) -> str:
-    """Return the dotted name by which ``target`` is declared and reported."""
-    while isinstance(target, partial):
-        target = target.func
-    # What as_view() of Django and of Django REST framework return.
-    target = getattr(target, "view_class", None) or getattr(target, "cls", target)
-    if inspect.ismethod(target):
-        owner = target.__self__
-        cls = owner if isinstance(owner, type) else type(owner)
-        return f"{cls.__module__}.{cls.__qualname__}.{target.__name__}"
-    if not hasattr(target, "__qualname__"):
-        target = type(target)
-    return f"{target.__module__}.{target.__qualname__}"
+from django_async_ext.handlers.resources import (
+    DECLARE,
+    LOOP,
+    OURS,
+    THREAD,
+    Place,
+    auth,
+    cache,
+    databases,
+    declared,
+    email,
+    logs,
+    name_of,
+    sessions,
+    within,
+    worst,
+)
 
 
-def _within(name: str, *prefixes: str) -> bool:
-    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
-
-
-def _declared(name: str, target: Any = None) -> Place | None:
-    if getattr(target, MARK, False):
-        return Place(LOOP, "declared with loop_safe() or on_loop()")
-    for prefix in conf.get("LOOP_SAFE"):
-        if _within(name, prefix):
-            return Place(LOOP, f"declared: {prefix!r} in LOOP_SAFE")
-    return None
-
-
-# What Django's code waits for
-
-
-def database(alias: str) -> Place:
-    """Where queries to database ``alias`` wait."""
-    engine = connections.settings[alias]["ENGINE"]
-    if engine == f"{OURS}.db.backends.sqlite3":
-        return Place(WORKER, "each connection has a worker thread")
-    if _within(engine, OURS) or engine == "django.db.backends.dummy":
-        return Place(LOOP, "its connections wait on the loop")
-    change = f"Use the engine of the same name in {OURS}.db.backends."
-    return Place(THREAD, f"{engine} would block the loop", change)
-
-
-def databases() -> Place:
-    """Where queries wait when it is not known to which database."""
-    return _worst(database(alias) for alias in connections.settings)
-
-
-_INLINE_CACHES = ("locmem", "dummy")
-
-
-def cache(alias: str) -> Place:
-    """Where operations of cache ``alias`` wait."""
-    backend = settings.CACHES[alias]["BACKEND"]
-    name = backend.removeprefix("django.core.cache.backends.").partition(".")[0]
-    if _within(backend, "django") and name in _INLINE_CACHES:
-        return Place(LOOP, "waits for nothing")
-    if _within(backend, "django") and name == "db":
-        return databases()
-    if _within(backend, OURS):
-        return Place(LOOP, "waits on the loop")
-    change = f"Use the backend of that name in {OURS}.cache, where there is one."
-    return _declared(backend) or Place(THREAD, f"{backend} would block", change)
-
-
-def sessions() -> Place:
-    """Where sessions are loaded and saved."""
-    engine = settings.SESSION_ENGINE
-    kind = engine.removeprefix("django.contrib.sessions.backends.")
-    if kind == "signed_cookies":
-        return Place(LOOP, "sessions are in the cookie")
-    if kind == "db":
-        return databases()
-    if kind == "cache":
-        return cache(settings.SESSION_CACHE_ALIAS)
-    if kind == "cached_db":
-        return _worst([cache(settings.SESSION_CACHE_ALIAS), databases()])
-    if _within(engine, OURS):
-        return Place(LOOP, "waits on the loop")
-    change = _DECLARE.format(name=engine)
-    return _declared(engine) or Place(THREAD, f"{engine} may block", change)
-
-
-def auth_backend(path: str) -> Place:
-    """Where the authentication backend ``path`` runs."""
-    if _within(path, "django", OURS):
-        return databases()
-    change = _DECLARE.format(name=path)
-    return _declared(path) or Place(THREAD, f"{path} may block", change)
-
-
-def auth() -> Place:
-    """Where users are loaded and authenticated."""
-    return _worst(
-        [sessions(), *(auth_backend(path) for path in settings.AUTHENTICATION_BACKENDS)]
-    )
-
-
-def _worst(places: Any) -> Place:
-    order = {LOOP: 0, WORKER: 1, THREAD: 2}
-    nothing = Place(LOOP, "waits for nothing")
-    return max(places, key=lambda place: order[place.where], default=nothing)
+def _nothing() -> Place:
+    return Place(LOOP, "Django's own, waits for nothing")
 
 
 def _page_cache() -> Place:
@@ -148,10 +52,6 @@ def _page_cache() -> Place:
 
 def _csrf() -> Place:
     return sessions() if settings.CSRF_USE_SESSIONS else _nothing()
-
-
-def _nothing() -> Place:
-    return Place(LOOP, "Django's own, waits for nothing")
 
 
 #: What Django's own middleware waits for; the others wait for nothing.
@@ -167,12 +67,14 @@ _MIDDLEWARE_NEEDS: dict[str, Callable[[], Place]] = {
     "django.middleware.cache.CacheMiddleware": _page_cache,
     "django.middleware.cache.FetchFromCacheMiddleware": _page_cache,
     "django.middleware.cache.UpdateCacheMiddleware": _page_cache,
+    "django.middleware.common.BrokenLinkEmailsMiddleware": email,
     "django.middleware.csrf.CsrfViewMiddleware": _csrf,
 }
 
 #: What Django's own views wait for; the others may query any database.
 _VIEW_NEEDS: dict[str, Callable[[], Place]] = {
     "django.contrib.auth.views": auth,
+    "django.views.csrf": _nothing,
     "django.views.defaults": _nothing,
 }
 
@@ -185,7 +87,8 @@ _NOT_ONLY_DJANGO = {
 
 # Middleware
 
-#: How a middleware is called: in a thread with its hooks only, or as a whole.
+#: How a middleware is called, besides on the loop and, as a whole, in a thread:
+#: awaited, or on the loop with only its hooks in the thread.
 ASYNC, HOOKS = "async", "hooks"
 
 
@@ -198,19 +101,15 @@ class Mode(NamedTuple):
 
 def middleware(path: str) -> Mode:
     """How the middleware ``path`` of ``settings.MIDDLEWARE`` is called."""
-    factory = import_string(path)
+    factory: Any = import_string(path)
     if not getattr(factory, "sync_capable", True):
         return Mode(ASYNC, Place(LOOP, "it is asynchronous"))
-    if declared := _declared(path, factory) or _declared(name_of(factory)):
-        return Mode(LOOP, declared)
-    if _within(path, "django", OURS):
+    if place := declared(factory, path):
+        return Mode(LOOP, place)
+    if within(path, "django", OURS):
         place = _MIDDLEWARE_NEEDS.get(path, _nothing)()
         return Mode(HOOKS if place.where == THREAD else LOOP, place)
-    return _third_party(path, factory)
-
-
-def _third_party(path: str, factory: Any) -> Mode:
-    change = _DECLARE.format(name=path)
+    change = DECLARE.format(name=path)
     if _has_hooks_only(factory):
         why = "synchronous hooks that may block"
         return Mode(HOOKS, Place(THREAD, why, change))
@@ -239,34 +138,37 @@ def view(callback: Any) -> Place:
         return _view.__wrapped__(callback)
 
 
+_AWAITED = "it is asynchronous"
+
+
 @lru_cache(maxsize=4096)
 def _view(callback: Any) -> Place:
-    name = name_of(callback)
     if iscoroutinefunction(callback):
-        return Place(LOOP, ASYNC)
-    if declared := _declared(name, callback):
-        return declared
+        return Place(LOOP, _AWAITED)
+    if place := declared(callback):
+        return place
     if conf.get("SYNC_VIEWS") == LOOP:
         return Place(LOOP, "SYNC_VIEWS is 'loop'")
-    if _within(name, "django", OURS):
+    name = name_of(callback)
+    if within(name, "django", OURS):
         return _django_view(name)
     why = "synchronous code that may block"
-    return Place(THREAD, why, _DECLARE.format(name=name))
+    return Place(THREAD, why, DECLARE.format(name=name))
 
 
 def _django_view(name: str) -> Place:
     for prefix, why in _NOT_ONLY_DJANGO.items():
-        if _within(name, prefix):
-            return Place(THREAD, why, _DECLARE.format(name=prefix))
+        if within(name, prefix):
+            return Place(THREAD, why, DECLARE.format(name=prefix))
     for prefix, needs in _VIEW_NEEDS.items():
-        if _within(name, prefix):
+        if within(name, prefix):
             return needs()
     return databases()
 
 
 def is_awaited(place: Place) -> bool:
     """Tell whether ``place`` is that of an async view."""
-    return place.why == ASYNC
+    return place.why == _AWAITED
 
 
 def may_block(callback: Any) -> bool:
@@ -274,17 +176,41 @@ def may_block(callback: Any) -> bool:
     place = view(callback)
     if not is_awaited(place):
         return place.where == THREAD
-    return conf.get("SYNC_VIEWS") != LOOP and not _declared(name_of(callback), callback)
+    return conf.get("SYNC_VIEWS") != LOOP and not declared(callback)
+
+
+# The rest of a request
 
 
 @lru_cache(maxsize=4096)
 def receiver(function: Any) -> Place:
     """Where the synchronous receiver ``function`` of a request's signal runs."""
     name = name_of(function)
-    if _within(name, "django", OURS):
-        return Place(LOOP, "Django's own, waits for nothing")
+    if within(name, "django", OURS):
+        return _nothing()
     why = "synchronous code that may block"
-    return _declared(name, function) or Place(THREAD, why, _DECLARE.format(name=name))
+    change = DECLARE.format(name=name)
+    return declared(function) or Place(THREAD, why, change)
+
+
+def error_response(error: Exception) -> Place:
+    """Where the response to ``error`` is made and logged."""
+    quiet = isinstance(error, (Http404, PermissionDenied))
+    level = logging.WARNING if quiet else logging.ERROR
+    loggers = [logging.getLogger("django.request")]
+    if not quiet:
+        loggers.append(logging.getLogger("django.security"))
+    return worst([*error_views(), *(logs(logger, level) for logger in loggers)])
+
+
+def error_views() -> list[Place]:
+    """Where the project's pages for errors are made: ``handler404`` and others."""
+    resolver = get_resolver(get_urlconf())
+    try:
+        handlers = [resolver.resolve_error_handler(n) for n in (400, 403, 404, 500)]
+    except Exception:  # noqa: BLE001 (Django is about to meet it too)
+        return []
+    return [view(handler) for handler in handlers]
 
 
 def _forget(**kwargs: Any) -> None:

@@ -19,7 +19,7 @@ import sys
 import threading
 import warnings
 from asyncio import _get_running_loop, current_task
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -87,6 +87,10 @@ class TaskConnections:
             own = self._tasks[task] = {} if owner is None else self._of(owner)
             task.add_done_callback(self._release if owner is None else self._forget)
         return own
+
+    def of_running_task(self) -> Iterable[Any]:
+        """Return the wrappers that the running task has made so far."""
+        return self._tasks.get(current_task(), {}).values()
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)

@@ -93,7 +93,7 @@ class Pool:
         connection.home = self
         self._lent.add(connection)
         if self._size < self.options.min_size:
-            self._start(self._fill())
+            self._start(self.fill())
 
     def forget(self) -> None:
         """Give back the room of a connection that could not be opened."""
@@ -233,7 +233,8 @@ class Pool:
             words = "upkeep of the connection pool of database %r failed: %r"
             logger.warning(words, self.alias, error)
 
-    async def _fill(self) -> None:
+    async def fill(self) -> None:
+        """Open connections until there are ``min_size``."""
         while not self.closed and self._size < self.options.min_size:
             self._size += 1
             try:

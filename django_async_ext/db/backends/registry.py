@@ -43,6 +43,13 @@ def pool_for(wrapper: Any) -> Pool:
     return pool
 
 
+async def open_pools() -> None:
+    """Open the pools of the running loop, each with its ``min_size`` connections."""
+    for wrapper in connections.all():
+        if hasattr(wrapper, "make_pool"):
+            await pool_for(wrapper).fill()
+
+
 def existing_pool(alias: str) -> Pool | None:
     """Return the running loop's pool for ``alias``, if it was used already."""
     return _pools.values.get(asyncio.get_running_loop(), {}).get(alias)
