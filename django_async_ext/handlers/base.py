@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import WRAPPER_ASSIGNMENTS, partial, update_wrapper
 from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
@@ -112,7 +112,12 @@ def _awaiting(awaitable: Handler, fn: Handler) -> Handler:
     if owner := getattr(fn, "__self__", None):
         # Django's messages name the class of a method.
         inner.__self__ = owner  # type: ignore[attr-defined]
-    return wraps(fn)(inner)
+    return _named(inner, fn)
+
+
+def _named(inner: Handler, fn: Handler) -> Handler:
+    # Not its attributes, one of which may say that it is asynchronous.
+    return update_wrapper(inner, fn, WRAPPER_ASSIGNMENTS, ())
 
 
 def _adapt(handler: Handler, mode: str, wanted: str) -> Handler:
@@ -131,14 +136,13 @@ def _bridged(handler: Handler) -> Handler:
     async def inner(request: Any) -> Any:
         return await run(handler, request)
 
-    return wraps(handler)(inner)
+    return _named(inner, handler)
 
 
 def _converting(method: Any) -> Handler:
     # Follows Django: convert_exception_to_response().
     get_response: Handler = method.__wrapped__
 
-    @wraps(get_response)
     def inner(request: Any) -> Any:
         try:
             return get_response(request)
@@ -148,7 +152,7 @@ def _converting(method: Any) -> Handler:
                 answer = in_thread(answer)
             return answer(request, exc)
 
-    return inner
+    return _named(inner, get_response)
 
 
 def _logging(chain: Handler) -> Handler:
