@@ -17,8 +17,9 @@ from django.http import HttpRequest
 from django.urls import set_script_prefix
 
 from django_async_ext.bridge import in_bridge
-from django_async_ext.handlers import lifespan, signals, streaming
+from django_async_ext.handlers import lifespan, placement, signals, streaming
 from django_async_ext.handlers.base import BaseHandler, in_thread
+from django_async_ext.handlers.resources import THREAD, worst
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -29,9 +30,15 @@ class ASGIRequest(asgi.ASGIRequest):
     """Follows Django: ASGIRequest; a large upload is parsed in a thread."""
 
     def _load_post_and_files(self) -> None:
-        on_disk = getattr(self._stream, "_rolled", False)
         load = super()._load_post_and_files
-        in_thread(load)() if on_disk and in_bridge() else load()
+        in_thread(load)() if in_bridge() and self._is_long_to_load() else load()
+
+    def _is_long_to_load(self) -> bool:
+        if self.content_type != "multipart/form-data":
+            return False
+        places = (placement.upload_handler(each) for each in self.upload_handlers)
+        on_disk: bool = getattr(self._stream, "_rolled", False)
+        return on_disk or worst(places).where == THREAD
 
 
 class ASGIHandler(BaseHandler, asgi.ASGIHandler):

@@ -193,6 +193,15 @@ def receiver(function: Any) -> Place:
     return declared(function) or Place(THREAD, why, change)
 
 
+def upload_handler(handler: Any) -> Place:
+    """Where ``handler`` takes the files of a form."""
+    name = name_of(handler)
+    if within(name, "django", OURS):
+        return _nothing()
+    change = DECLARE.format(name=name)
+    return declared(handler) or Place(THREAD, "may store files anywhere", change)
+
+
 def error_response(error: Exception) -> Place:
     """Where the response to ``error`` is made and logged."""
     quiet = isinstance(error, (Http404, PermissionDenied))

@@ -235,15 +235,18 @@ class Pool:
 
     async def fill(self) -> None:
         """Open connections until there are ``min_size``."""
-        while not self.closed and self._size < self.options.min_size:
-            self._size += 1
-            try:
+        # All at once: add() need not start this once more.
+        missing = max(self.options.min_size - self._size, 0)
+        self._size += missing
+        try:
+            while missing and not self.closed:
                 connection = await self._open()
-            except BaseException:
+                missing -= 1
+                self.add(connection)
+                self.put(connection)
+        finally:
+            for _ in range(missing):
                 self.forget()
-                raise
-            self.add(connection)
-            self.put(connection)
 
     async def _reset_and_put(self, connection: Leasable) -> None:
         try:

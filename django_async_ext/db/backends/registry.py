@@ -47,7 +47,8 @@ async def open_pools() -> None:
     """Open the pools of the running loop, each with its ``min_size`` connections."""
     for wrapper in connections.all():
         if hasattr(wrapper, "make_pool"):
-            await pool_for(wrapper).fill()
+            with wrapper.wrap_database_errors:
+                await pool_for(wrapper).fill()
 
 
 def existing_pool(alias: str) -> Pool | None:
