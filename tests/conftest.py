@@ -2,11 +2,27 @@
 
 import threading
 from asyncio import base_events
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
+
+@pytest.fixture(scope="session")
+def own_server() -> Iterator[Any]:
+    """A PostgreSQL server that tests may stop; they leave it running."""
+    from tests.db.own_server import own_server
+
+    with own_server() as server:
+        yield server
+
+
+@pytest.fixture
+def at_own_server(own_server: Any) -> Iterator[Any]:
+    """The default database is that server's."""
+    with own_server.as_default():
+        yield own_server
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from django_async_ext import on_loop
 from django_async_ext.cache import PyMemcacheCache
 from tests.db.server import until
 from tests.programs import Memcached, running
-from tests.stress.proxy import Proxy
+from tests.proxy import Proxy
 
 
 def cache_of(address: Any, **options: Any) -> PyMemcacheCache:

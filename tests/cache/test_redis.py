@@ -27,7 +27,7 @@ from django_async_ext.cache.redis_loop import LoopSSLConnection
 from django_async_ext.loop_socket import LoopSocket
 from tests.db.server import until
 from tests.programs import Redis, free_port, running
-from tests.stress.proxy import Proxy
+from tests.proxy import Proxy
 
 Clients = Callable[[], int]
 

@@ -3,11 +3,15 @@
 import asyncio
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
 from django.db import connections
+
+from django_async_ext.db.backends import registry
+from tests.proxy import Proxy
 
 
 class Server:
@@ -83,3 +87,24 @@ def execute(sql: str, *params: Any, using: str = "default") -> list[Any]:
 def sleep(seconds: float = 600, using: str = "default") -> None:
     """Keep the server busy, by default until the statement is cancelled."""
     execute("SELECT pg_sleep(%s)", seconds, using=using)
+
+
+def existing_pool(alias: str = "default") -> Any:
+    """Return the running loop's pool, if it was used already."""
+    pools = registry._pools.values.get(asyncio.get_running_loop(), {})
+    return pools.get(alias)
+
+
+@asynccontextmanager
+async def through_proxy() -> AsyncIterator[Proxy]:
+    """Connect the default database's pools over a network that can fail."""
+    settings = connections.settings["default"]
+    address = settings["HOST"], settings["PORT"]
+    async with Proxy(address[0], int(address[1] or 5432)) as proxy:
+        settings["HOST"], settings["PORT"] = "127.0.0.1", str(proxy.port)
+        connections["default"].close_pool()
+        try:
+            yield proxy
+        finally:
+            settings["HOST"], settings["PORT"] = address
+            connections["default"].close_pool()

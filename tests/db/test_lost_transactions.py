@@ -17,9 +17,8 @@ from django.db import (
 from django_async_ext import aatomic, aon_commit, on_loop
 from django_async_ext.db.connections import pool_stats
 from django_async_ext.exceptions import UnknownOutcomeError
-from tests.db.server import Server, execute
+from tests.db.server import Server, execute, through_proxy
 from tests.library.models import Account, Author, Book
-from tests.stress.conftest import through_proxy
 
 DOCS = "https://django-async-ext.readthedocs.io/en/latest/reference/errors.html"
 

@@ -26,8 +26,8 @@ from django_async_ext.db.connections import pool_stats
 from django_async_ext.exceptions import ConnectionOwnershipError, UnknownOutcomeError
 from tests.db.server import Server, execute, sleep, until
 from tests.library.models import Account, Entry
+from tests.proxy import Proxy
 from tests.stress.plan import ACCOUNTS, BALANCE, Fault, Operation, Plan, Step
-from tests.stress.proxy import Proxy
 
 
 class DeliberateError(Exception):

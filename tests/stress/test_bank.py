@@ -12,9 +12,8 @@ from django.db import connections
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from tests.db.server import Server, until
+from tests.db.server import Server, through_proxy, until
 from tests.stress.bank import Bank
-from tests.stress.conftest import through_proxy
 from tests.stress.plan import Plan, make_plan
 
 

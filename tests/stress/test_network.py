@@ -10,10 +10,9 @@ from django.db.utils import Error, OperationalError
 
 from django_async_ext import aatomic, aon_commit, on_loop
 from django_async_ext.db.connections import pool_stats
-from tests.db.server import Server, execute, sleep, until
+from tests.db.server import Server, execute, sleep, through_proxy, until
 from tests.library.models import Account
-from tests.stress.conftest import through_proxy
-from tests.stress.proxy import Proxy
+from tests.proxy import Proxy
 
 
 @pytest.fixture
@@ -155,6 +154,20 @@ async def test_a_statement_whose_cancel_request_is_not_answered_loses_its_connec
     assert "statement not stopped" in caplog.text
     network.heal()
     assert await one() == 1
+
+
+async def test_a_cancelled_statement_is_not_waited_for_when_the_network_is_cut(
+    network: Proxy, server: Server
+) -> None:
+    task = asyncio.create_task(on_loop(sleep)())
+    await until(server.running)
+    network.refuse()
+    task.cancel()
+    await asyncio.sleep(0)
+    network.cut()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert pool_stats()["size"] == 0
 
 
 async def test_a_slow_network_only_takes_time(network: Proxy) -> None:

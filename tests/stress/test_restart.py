@@ -1,45 +1,36 @@
 """A server that restarts, recovers, or has no room."""
 
 import asyncio
-from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from django.db import connections
-from django.db.utils import Error, OperationalError
+from django.db.utils import Error, InternalError, OperationalError
 
-from django_async_ext import on_loop
+from django_async_ext import aatomic, aon_commit, on_loop
 from django_async_ext.db.connections import pool_stats
-from tests.db.server import execute, until
-from tests.stress.private import PrivateServer, private_server
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[PrivateServer]:
-    with private_server() as server:
-        yield server
+from tests.db.own_server import OwnServer
+from tests.db.server import execute, sleep, until
 
 
 @pytest.fixture
-def private(
-    started: PrivateServer, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[PrivateServer]:
+def private(at_own_server: OwnServer, monkeypatch: pytest.MonkeyPatch) -> OwnServer:
     options = connections.settings["default"]["OPTIONS"]
     monkeypatch.setitem(options, "pool", {"max_size": 20, "timeout": 10})
-    with started.as_default():
-        yield started
+    return at_own_server
 
 
 async def one() -> int:
     return (await on_loop(execute)("SELECT 1"))[0][0]
 
 
-def control(server: PrivateServer, *arguments: str) -> "asyncio.Future[None]":
+def control(server: OwnServer, *arguments: str) -> "asyncio.Future[None]":
     return asyncio.ensure_future(asyncio.to_thread(server.control, *arguments))
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_a_restart_under_load_loses_nothing_that_was_acknowledged(
-    private: PrivateServer, mode: str
+    private: OwnServer, mode: str
 ) -> None:
     await on_loop(execute)("CREATE TABLE IF NOT EXISTS numbers (number int)")
     await on_loop(execute)("TRUNCATE numbers")
@@ -61,8 +52,11 @@ async def test_a_restart_under_load_loses_nothing_that_was_acknowledged(
                 acknowledged.add(number)
 
     tasks = [asyncio.create_task(insert()) for _ in range(30)]
+    slow = asyncio.create_task(on_loop(sleep)())
     await until(lambda: len(acknowledged) > 100)
     await control(private, "restart", f"--mode={mode}")
+    with pytest.raises(OperationalError, match="terminat"):
+        await slow
     before = len(acknowledged)
     await until(lambda: len(acknowledged) > before + 100)
     stop.set()
@@ -75,7 +69,7 @@ async def test_a_restart_under_load_loses_nothing_that_was_acknowledged(
 
 
 async def test_a_server_in_recovery_is_an_error_until_it_has_recovered(
-    private: PrivateServer,
+    private: OwnServer,
 ) -> None:
     await one()
     await control(private, "stop", "--mode=immediate")
@@ -94,6 +88,34 @@ async def test_a_server_in_recovery_is_an_error_until_it_has_recovered(
             await asyncio.sleep(0.05)
     assert pool_stats()["in_use"] == 0
     await control(private, "restart")
+
+
+async def test_a_standby_reads_and_refuses_to_write_until_it_is_promoted(
+    private: OwnServer,
+) -> None:
+    await on_loop(execute)("CREATE TABLE IF NOT EXISTS numbers (number int)")
+    await on_loop(execute)("TRUNCATE numbers")
+    signal = private.data / "standby.signal"
+    signal.touch()
+    # Or the options of the last start would be used again.
+    await control(private, "restart", "--options=-c hot_standby=on")
+    insert = partial(on_loop(execute), "INSERT INTO numbers VALUES (1)")
+    assert await on_loop(execute)("SELECT count(*) FROM numbers") == [(0,)]
+    with pytest.raises(InternalError, match="read-only transaction"):
+        await insert()
+    hooks: list[int] = []
+    with pytest.raises(InternalError, match="read-only transaction"):
+        async with aatomic():
+            await aon_commit(lambda: hooks.append(1))
+            await insert()
+    assert pool_stats()["in_use"] == 0
+    assert pool_stats()["size"] == 1
+    await control(private, "promote")
+    # The connections of the standby go on.
+    await insert()
+    assert await on_loop(execute)("SELECT count(*) FROM numbers") == [(1,)]
+    assert pool_stats()["size"] == 1
+    assert not hooks
 
 
 async def while_refused() -> None:
@@ -115,7 +137,7 @@ async def status() -> int:
 
 
 async def test_a_server_without_room_is_an_error_and_is_used_again(
-    private: PrivateServer,
+    private: OwnServer,
 ) -> None:
     await control(private, "restart", "--options=-c max_connections=8")
 

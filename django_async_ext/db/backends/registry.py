@@ -51,11 +51,6 @@ async def open_pools() -> None:
                 await pool_for(wrapper).fill()
 
 
-def existing_pool(alias: str) -> Pool | None:
-    """Return the running loop's pool for ``alias``, if it was used already."""
-    return _pools.values.get(asyncio.get_running_loop(), {}).get(alias)
-
-
 def close_pools(alias: str) -> None:
     """Close the pools of ``alias`` on the running loop and on closed loops."""
     running = asyncio._get_running_loop()

@@ -12,10 +12,9 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_async_ext import aatomic, aon_commit, gather_queries, on_loop
-from django_async_ext.db.backends.registry import existing_pool
 from django_async_ext.db.connections import pool_stats
 from tests.db.conftest import Configure
-from tests.db.server import Server, execute, sleep, until
+from tests.db.server import Server, execute, existing_pool, sleep, until
 from tests.library.models import Author, Book
 
 DOCS = "https://django-async-ext.readthedocs.io/en/latest/reference/errors.html"

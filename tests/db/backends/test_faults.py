@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from django.db.utils import Error, OperationalError
 
 from django_async_ext import aatomic, gather_queries, on_loop
 from django_async_ext.db.connections import pool_stats
-from tests.db.backends.postgres_server import Network, OwnServer, temporary_folder
+from tests.db.own_server import OwnServer
 from tests.db.server import Server, execute, sleep, until
 from tests.library.models import Author
 
@@ -35,27 +34,6 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
     return change
 
 
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[OwnServer]:
-    with temporary_folder() as folder:
-        server = OwnServer(Path(folder))
-        yield server
-        server.stop()
-
-
-@pytest.fixture
-def at_own_server(own_server: OwnServer, elsewhere: Elsewhere) -> OwnServer:
-    address = own_server.address
-    elsewhere(
-        HOST=address.hostname,
-        PORT=str(address.port),
-        USER=address.username,
-        PASSWORD=address.password,
-        NAME="postgres",
-    )
-    return own_server
-
-
 # The server
 
 
@@ -63,6 +41,7 @@ async def test_a_server_that_is_down_is_reported_and_then_found(
     at_own_server: OwnServer,
 ) -> None:
     port = at_own_server.address.port
+    at_own_server.control("stop", "--mode=fast")
     for _ in range(2):
         with pytest.raises(OperationalError) as caught:
             await pid()
@@ -72,54 +51,13 @@ async def test_a_server_that_is_down_is_reported_and_then_found(
             "accepting TCP/IP connections?"
         )
         assert pool_stats()["size"] == 0
-    at_own_server.start()
+    at_own_server.control("start")
     assert await pid()
-
-
-async def test_a_restart_under_load_fails_what_was_running_and_no_more(
-    at_own_server: OwnServer,
-) -> None:
-    at_own_server.stop()
-    at_own_server.start()
-    errors: list[BaseException] = []
-    stop = asyncio.Event()
-    done = 0
-
-    async def load() -> None:
-        nonlocal done
-        while not stop.is_set():
-            try:
-                await pid()
-                done += 1
-            except Exception as error:  # noqa: BLE001
-                errors.append(error)
-                # Or the connects that are refused would fill the loop.
-                await asyncio.sleep(0.01)
-
-    async def running() -> None:
-        await on_loop(sleep)()
-
-    tasks = [asyncio.create_task(load()) for _ in range(20)]
-    slow = asyncio.create_task(running())
-    await until(lambda: done > 100)
-    await asyncio.to_thread(at_own_server.stop)
-    with pytest.raises(OperationalError, match="terminating connection"):
-        await slow
-    await asyncio.to_thread(at_own_server.start)
-    before = done
-    await until(lambda: done > before + 100)
-    stop.set()
-    await asyncio.gather(*tasks)
-    assert {type(error) for error in errors} == {OperationalError}
-    assert len({await pid() for _ in range(10)}) == 1
-    assert pool_stats()["in_use"] == 0
 
 
 async def test_a_wrong_password_is_reported_by_the_server(
     at_own_server: OwnServer, elsewhere: Elsewhere
 ) -> None:
-    at_own_server.stop()
-    at_own_server.start()
     elsewhere(PASSWORD="wrong")
     with pytest.raises(OperationalError) as caught:
         await pid()
@@ -211,43 +149,3 @@ async def test_gathered_queries_survive_that_idle_connections_were_ended(
     server.terminate()
     counts = await gather_queries(*(Author.objects.acount() for _ in range(10)))
     assert counts == [0] * 10
-
-
-# The network
-
-
-async def test_a_cut_network_fails_what_was_running_and_no_more(
-    server: Server, elsewhere: Elsewhere
-) -> None:
-    settings = connections.settings["default"]
-    async with Network(settings["HOST"], int(settings["PORT"])) as network:
-        elsewhere(HOST="127.0.0.1", PORT=str(network.port))
-        await Author.objects.acount()
-        task = asyncio.create_task(on_loop(sleep)(2))
-        await until(server.running)
-        network.cut()
-        with pytest.raises(OperationalError, match="server closed the connection"):
-            await task
-        with pytest.raises(OperationalError, match="connection failed"):
-            await Author.objects.acount()
-        assert pool_stats()["size"] == 0
-        network.mend()
-        assert await Author.objects.acount() == 0
-        assert network.connections == 2
-
-
-async def test_a_cancelled_statement_is_not_waited_for_when_the_network_is_cut(
-    server: Server, elsewhere: Elsewhere
-) -> None:
-    settings = connections.settings["default"]
-    async with Network(settings["HOST"], int(settings["PORT"])) as network:
-        elsewhere(HOST="127.0.0.1", PORT=str(network.port))
-        task = asyncio.create_task(on_loop(sleep)(2))
-        await until(server.running)
-        network.is_cut = True
-        task.cancel()
-        await asyncio.sleep(0)
-        network.cut()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert pool_stats()["size"] == 0

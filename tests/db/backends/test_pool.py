@@ -15,10 +15,9 @@ from psycopg_pool import ConnectionPool
 
 from django_async_ext import aatomic, hold_connection, on_loop
 from django_async_ext.db.backends.options import PoolOptions
-from django_async_ext.db.backends.registry import existing_pool
 from django_async_ext.db.connections import pool_stats
 from tests.db.conftest import Configure
-from tests.db.server import Server, execute, sleep, until
+from tests.db.server import Server, execute, existing_pool, sleep, until
 from tests.library.models import Author
 
 DOCS = "https://django-async-ext.readthedocs.io/en/latest/reference/errors.html"

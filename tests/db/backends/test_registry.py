@@ -10,10 +10,10 @@ import pytest
 from django.db import connections
 
 from django_async_ext import aatomic, on_loop
-from django_async_ext.db.backends.registry import existing_pool, pool_for
+from django_async_ext.db.backends.registry import pool_for
 from django_async_ext.db.connections import pool_stats
 from tests.db.conftest import Configure
-from tests.db.server import Server, execute, until
+from tests.db.server import Server, execute, existing_pool, until
 from tests.library.models import Author
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the test's own, which it may stop, and what a pool needs."""
+"""A PostgreSQL server of the tests' own, which they may stop and configure."""
 
 import sys
 import tempfile
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from subprocess import run
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.db import connections
 
@@ -14,14 +14,15 @@ from scripts._services import postgresql
 from scripts._services.programs import as_user
 
 
-class PrivateServer:
-    """Started from the wheel of scripts/_services; the URL never changes."""
+class OwnServer:
+    """A server that is started and stopped as often as a test wants."""
 
     def __init__(self, home: Path) -> None:
         self._binaries = postgresql.find_binaries(Path(sys.executable), home)
-        self.url = postgresql.initialise(self._binaries, home, durable=False)
-        self._started = postgresql.running(self._binaries, home)
+        url = postgresql.initialise(self._binaries, home, durable=False)
+        self._running = postgresql.running(self._binaries, home)
         self._as = as_user(home)
+        self.address: SplitResult = urlsplit(url)
         self.data = home / "data"
 
     def control(self, *arguments: str) -> None:
@@ -31,13 +32,10 @@ class PrivateServer:
         log = f"--log={self.data}.log"
         run([*command, *arguments, log], check=True, timeout=60, **self._as)
 
-    def restart(self, *arguments: str, mode: str = "fast") -> None:
-        self.control("restart", f"--mode={mode}", *arguments)
-
     @contextmanager
     def as_default(self) -> Iterator[None]:
         """Let the default database be this server's."""
-        found, settings = urlsplit(self.url), connections.settings["default"]
+        found, settings = self.address, connections.settings["default"]
         ours = {"HOST": found.hostname, "PORT": str(found.port), "NAME": "postgres"}
         ours |= {"USER": found.username, "PASSWORD": found.password}
         before = {name: settings[name] for name in ours}
@@ -49,9 +47,11 @@ class PrivateServer:
 
 
 @contextmanager
-def private_server() -> Iterator[PrivateServer]:
+def own_server() -> Iterator[OwnServer]:
+    """Start one; it ends whatever the tests left of it."""
     with ExitStack() as stack:
-        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="async-ext-"))
-        server = PrivateServer(Path(name))
-        stack.enter_context(server._started)
+        prefix = "async-ext-tests-"
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
+        server = OwnServer(Path(folder))
+        stack.enter_context(server._running)
         yield server
