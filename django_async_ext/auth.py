@@ -17,6 +17,7 @@ from django.apps import apps
 from django.contrib import auth
 from django.contrib.auth import base_user, hashers
 from django.core.exceptions import SynchronousOnlyOperation
+from django.views.decorators.debug import sensitive_variables
 
 from django_async_ext import conf
 from django_async_ext.bridge import driver
@@ -48,7 +49,20 @@ def get_hashers() -> Any:
 
 
 def _in_thread(hasher: Any, name: str, *args: Any, **kwargs: Any) -> Any:
-    return HASHING.call(getattr(type(hasher), name), hasher, *args, **kwargs)
+    job = _Hashing(getattr(type(hasher), name), (hasher, *args), kwargs)
+    del args, kwargs
+    return HASHING.call(job)
+
+
+class _Hashing:
+    """A call of a hasher that shows no password where an error report looks."""
+
+    def __init__(self, method: Any, args: Any, kwargs: Any) -> None:
+        self._method, self._args, self._kwargs = method, args, kwargs
+
+    @sensitive_variables()
+    def __call__(self) -> Any:
+        return self._method(*self._args, **self._kwargs)
 
 
 def get_user(request: Any) -> Any:

@@ -88,9 +88,12 @@ def reserved_waits(
     """Let the coroutine function ``fn`` wait where it calls ``let_wait()``."""
 
     async def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+        coroutine = fn(*args, **kwargs)
+        # Or error reports would show a password that it was given.
+        del args, kwargs
         if driver() is not None:
-            return await fn(*args, **kwargs)
-        return await run(drive, fn(*args, **kwargs), reserved=True)
+            return await coroutine
+        return await run(drive, coroutine, reserved=True)
 
     return wraps(fn)(inner)
 

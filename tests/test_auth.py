@@ -15,7 +15,8 @@ from django.contrib.auth.hashers import MD5PasswordHasher, PBKDF2PasswordHasher
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.core.exceptions import PermissionDenied
 from django.db import connections
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
+from django.views.debug import technical_500_response
 
 import django_async_ext.auth
 from django_async_ext import gather_queries, on_loop
@@ -167,6 +168,28 @@ async def test_many_hash_in_a_few_threads_while_the_loop_goes_on() -> None:
         await asyncio.gather(*tasks)
     django_async_ext.auth.HASHING.forget()
     assert len(seen) == 2
+
+
+class Broken(Watched):
+    algorithm = "broken"
+
+    def verify(self, password: str, encoded: str) -> bool:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("called", [auth.aauthenticate, on_loop(auth.authenticate)])
+async def test_an_error_report_shows_no_password(called: Any) -> None:
+    hashers_here = [f"{__name__}.Broken", HERE]
+    with override_settings(PASSWORD_HASHERS=hashers_here):
+        await User.objects.acreate_user("ada", password="pass" + "phrase")
+        with pytest.raises(ZeroDivisionError) as caught:
+            await called(username="ada", password="pass" + "phrase")
+    error = caught.value
+    page = technical_500_response(
+        RequestFactory().get("/"), type(error), error, error.__traceback__
+    )
+    assert b"Broken" in page.content
+    assert b"passphrase" not in page.content
 
 
 def test_a_hasher_is_still_djangos() -> None:

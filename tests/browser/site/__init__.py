@@ -1,0 +1,1 @@
+"""A project whose admin has one of everything; see tests.browser."""
