@@ -165,6 +165,22 @@ class Site:
         found: dict[str, Any] = self.client.get("/state").json()
         return found
 
+    def at_rest(self) -> dict[str, list[str]]:
+        """Wait until no connection is in use; return hops and log since the last call.
+
+        A pool that grows to its smallest size has connections in use for a moment.
+        """
+        found: dict[str, list[str]] = {"hops": [], "log": []}
+
+        def rests() -> bool:
+            state = self.state()
+            for name, lines in found.items():
+                lines += state[name]
+            return not state["pool"]["in_use"] and not state["pool"]["waiting"]
+
+        self.until(rests, "returned all connections")
+        return found
+
     def ask(self, query: str, *params: Any) -> list[Any]:
         """Return the first column of what the site's database answers."""
         cursor = self.database.execute(query, params)

@@ -19,7 +19,7 @@ def test_a_statement_is_cancelled_when_its_client_leaves(site: Site, path: str) 
         connection.sendall(REQUEST.format(path).encode())
         site.until(site.running, "began the statement")
     site.until(lambda: not site.running(), "cancelled the statement")
-    site.until(lambda: not site.state()["pool"]["in_use"], "returned the connection")
+    site.at_rest()
 
 
 def test_the_view_of_a_client_that_left_is_cancelled(site: Site) -> None:
@@ -39,7 +39,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(site: Site) -> None:
     with site.connect() as connection:
         connection.sendall(PART_OF_AN_UPLOAD.encode() + b"x" * 100_000)
     assert site.client.get("/plaintext").text == "Hello, World!"
-    assert site.state()["pool"]["in_use"] == 0
+    site.at_rest()
 
 
 def test_many_clients_that_vanish_leave_nothing(site: Site) -> None:
@@ -50,11 +50,6 @@ def test_many_clients_that_vanish_leave_nothing(site: Site) -> None:
                 connection.sendall(REQUEST.format("/sleep").encode())
         site.until(lambda: site.running() == 8, "filled the pool")
     site.until(lambda: not site.running(), "cancelled all statements")
-
-    def idle() -> bool:
-        pool = site.state()["pool"]
-        return not pool["in_use"] and not pool["waiting"]
-
-    site.until(idle, "returned all connections")
+    site.at_rest()
     assert site.sessions() <= 8
     assert site.client.get("/groups").status_code == 200

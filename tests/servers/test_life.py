@@ -29,3 +29,17 @@ def test_a_server_ends_after_the_request_in_flight(mortal: Site) -> None:
     mortal.process.wait(PATIENCE)
     mortal.until(lambda: not mortal.sessions(), "closed its connections")
     assert not mortal.complaints(), mortal.log()
+
+
+def test_the_lifespan_opens_and_closes_the_pools(mortal: Site) -> None:
+    if not mortal.kind.has_lifespan:
+        # Its pools open with the first request and end with the process.
+        mortal.client.get("/groups")
+        assert mortal.state()["pool"]["size"] >= 1
+        return
+    mortal.client.close()
+    mortal.terminate()
+    mortal.process.wait(PATIENCE)
+    steps = mortal.steps()
+    assert steps["lifespan.startup.complete"] >= 1
+    assert steps["lifespan.shutdown.complete"] == 0

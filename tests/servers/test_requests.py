@@ -35,7 +35,7 @@ def test_a_row_is_written_and_read(site: Site) -> None:
 
 def test_queries_are_gathered_in_a_view(site: Site) -> None:
     assert len(set(site.client.get("/gather").json())) == 4
-    assert site.state()["pool"]["in_use"] == 0
+    site.at_rest()
 
 
 def test_a_transaction_is_committed_and_its_hook_runs(site: Site) -> None:
@@ -52,9 +52,7 @@ def test_a_transaction_is_rolled_back_by_an_error(site: Site) -> None:
     data = {"names": f"undone {site.name}", "fail": "yes"}
     assert site.client.post("/transaction", data=data).status_code == 500
     assert site.groups(f"undone {site.name}") == []
-    state = site.state()
-    assert state["log"] == []
-    assert state["pool"]["in_use"] == 0
+    assert site.at_rest()["log"] == []
 
 
 def test_a_user_logs_in_and_out(site: Site) -> None:

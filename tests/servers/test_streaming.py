@@ -19,7 +19,7 @@ def test_a_part_is_sent_before_the_next_is_made(site: Site, kind: str) -> None:
         site.make_group(name)
         assert next(parts) == "second"
         assert not list(parts)
-    assert site.state()["pool"]["in_use"] == 0
+    site.at_rest()
 
 
 def test_an_error_after_the_first_part_ends_the_answer_short(site: Site) -> None:
@@ -30,7 +30,7 @@ def test_an_error_after_the_first_part_ends_the_answer_short(site: Site) -> None
             with pytest.raises(httpx.RemoteProtocolError):
                 next(parts)
     site.expect("ZeroDivisionError: after the first part")
-    assert site.state()["pool"]["in_use"] == 0
+    site.at_rest()
 
 
 def test_a_stream_whose_client_left_is_closed(site: Site) -> None:
@@ -45,7 +45,7 @@ def test_a_stream_whose_client_left_is_closed(site: Site) -> None:
         return "stream closed" in log
 
     site.until(closed, "closed the stream")
-    assert site.state()["pool"]["in_use"] == 0
+    site.at_rest()
 
 
 def test_a_file_is_sent(site: Site, tmp_path: Path) -> None:
