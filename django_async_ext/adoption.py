@@ -58,6 +58,7 @@ def sync_to_async_in_signal(func: Callable[..., Any], **options: Any) -> Any:
 
     What their receivers close belongs to the thread that runs synchronous views.
     """
+    # Follows Django: django.dispatch.dispatcher.Signal.asend(), for the name "self".
     signal = sys._getframe(1).f_locals.get("self")
     if signal in (request_started, request_finished):
         return _stock_sync_to_async(func, **options)

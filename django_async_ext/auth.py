@@ -66,7 +66,7 @@ class _Hashing:
 
 
 def get_user(request: Any) -> Any:
-    """Follows Django: get_user(), which may wait in an asynchronous view."""
+    """Follows Django: django.contrib.auth.middleware.get_user(), but may wait."""
     if not hasattr(request, "_cached_user"):
         try:
             request._cached_user = let_wait(auth.get_user, request)
@@ -88,7 +88,10 @@ def _not_loaded() -> str:
 
 
 async def auser(request: Any) -> Any:
-    """Follows Django: auser(), which here gives the user of ``request.user``."""
+    """Follows Django: django.contrib.auth.middleware.auser().
+
+    Here it gives the user of ``request.user``.
+    """
     if not hasattr(request, "_cached_user"):
         # Tasks that ask at the same time get one user, from one query.
         async with request.__dict__.setdefault("_user_loading", asyncio.Lock()):

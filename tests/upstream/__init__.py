@@ -14,5 +14,8 @@ difference that ``expected.toml`` does not explain is a fault of the package.
     outcomes   what became of each test; the caches of those records
     comparing  baseline against ours, ours against expected.toml
     recording  the results that the repository keeps, in results/
+    canary     the command that holds the seams against other versions
+    seams      what the package takes from Django and others; seams.json
+    deriving   finds the seams by looking at the package
     inside/    the part that runs in those processes, with Django loaded
 """

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from _environment import stop_on_signals
+from tests.upstream.canary import run_canary
 from tests.upstream.comparing import (
     MODES,
     SERIES,
@@ -46,6 +47,12 @@ class Comparison:
 def main() -> int:
     """Run what the command line asks for; return the exit status."""
     options = _options()
+    if options.canary:
+        series = [options.django] if options.django else SERIES
+        return run_canary(
+            series, options.interpreter, pre=options.pre, record=options.record
+        )
+    options.django = options.django or SERIES[-1]
     python = environment(options.django, options.python, options.interpreter)
     labels = resolve(options.labels, python.tests)
     with ENGINES[options.engine].server(Path(python.python)) as url:
@@ -66,7 +73,7 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("labels", nargs="*", help="labels or test ids of Django's suite, or the "
         "sets ci, orm (default), web, wide (both) and all")  # fmt: skip
-    add("--django", choices=SERIES, default=SERIES[-1])
+    add("--django", choices=SERIES, help="default: the newest")
     add("--engine", choices=ENGINES, default="postgresql")
     add("--mode", choices=[*MODES, "baseline", "all"], default="bridge")
     add("--jobs", type=int, default=1, help="labels to run at the same time")
@@ -76,6 +83,11 @@ def _options() -> argparse.Namespace:
     add("--fresh-baseline", action="store_true", help="do not use the cached one")
     add("--record", action="store_true", help="put the results of whole labels into "
         "tests/upstream/results, of which the documentation tells")  # fmt: skip
+    add("--canary", action="store_true", help="run no tests: see that what the "
+        "package takes from Django is as tests/upstream/seams.json has it, for every "
+        "series or the one named; with --record, write it there")  # fmt: skip
+    add("--pre", action="store_true", help="with --canary: hold the newest Django "
+        "on the package index against it, pre-releases included")  # fmt: skip
     add("--label-timeout", type=float, default=1800, metavar="SECONDS")
     add("--test-timeout", type=float, default=120, metavar="SECONDS")
     return parser.parse_args()

@@ -61,6 +61,7 @@ def _would_block(guarded: Any) -> bool:
 
 
 def _guarded(frame: FrameType) -> Any:
+    # Follows Django: django.utils.asyncio.async_unsafe(), for the name "args".
     arguments = frame.f_locals.get("args")
     return arguments[0] if arguments else None
 
@@ -101,6 +102,7 @@ def _callers(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _lazy_access(frame: FrameType) -> str | None:
+    # Follows Django: DeferredAttribute.__get__(), for the names of its locals.
     if frame.f_code.co_name != "__get__":
         return None
     instance, descriptor = frame.f_locals.get("instance"), frame.f_locals.get("self")

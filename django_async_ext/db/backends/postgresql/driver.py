@@ -155,6 +155,7 @@ class Connection(Leasable, psycopg.Connection[Any]):
         Cancelled while the server works, ask it to cancel the statement and read
         its answer before the cancellation goes on, as AsyncConnection does.
         """
+        # Follows psycopg: psycopg.AsyncConnection.wait(), and waiting.wait_async().
         if not in_bridge():
             return super().wait(gen, interval, timeout)
         try:
