@@ -42,7 +42,7 @@ _IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY}
 _PATIENCE = 0.01
 
 # What socket.create_connection() means by "no timeout was given".
-_DEFAULT: Any = object()
+_DEFAULT: Any = socket._GLOBAL_DEFAULT_TIMEOUT  # type: ignore[attr-defined]
 
 
 class LoopSocket(socket.socket):

@@ -1,12 +1,11 @@
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from django.core.cache.backends.base import BaseCache
 from django.db import connection
 from django.utils.module_loading import import_string
-from pymemcache.client.base import Client
 from redis import Redis as StockRedis
 
 from tests.programs import Memcached, Redis, running
@@ -38,25 +37,24 @@ def redis(shared_redis: Redis) -> Redis:
     return shared_redis
 
 
-@pytest.fixture(scope="session")
-def shared_memcached() -> Iterator[Memcached]:
-    with running(Memcached()) as server:
-        yield server
+@pytest.fixture
+def start_memcached() -> Iterator[Callable[[], Memcached]]:
+    """Start servers of the test's own."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(running(Memcached()))
 
 
 @pytest.fixture
-def memcached(shared_memcached: Memcached) -> Memcached:
-    """A memcached server with nothing in it."""
-    with closing(Client(("127.0.0.1", shared_memcached.port))) as client:
-        client.flush_all()
-    return shared_memcached
+def memcached(start_memcached: Callable[[], Memcached]) -> Memcached:
+    return start_memcached()
 
 
 @pytest.fixture
-def location(request: pytest.FixtureRequest, tmp_path: Any) -> Callable[[str], Any]:
+def location(request: pytest.FixtureRequest, tmp_path: Any) -> Callable[..., Any]:
     """Where a cache of this backend keeps its values, empty, and ours alone."""
+    servers: dict[bool, Memcached] = {}
 
-    def of(backend: str) -> Any:
+    def of(backend: str, django: bool) -> Any:
         if backend == "FileBasedCache":
             return tmp_path / "cache"
         if backend == "DatabaseCache":
@@ -64,7 +62,10 @@ def location(request: pytest.FixtureRequest, tmp_path: Any) -> Callable[[str], A
         if backend == "RedisCache":
             return request.getfixturevalue("redis").url
         if backend == "PyMemcacheCache":
-            return request.getfixturevalue("memcached").address
+            # Not the same: what is set in the second of a flush may vanish.
+            if django not in servers:
+                servers[django] = request.getfixturevalue("start_memcached")()
+            return servers[django].address
         return request.node.nodeid
 
     return of
@@ -88,11 +89,11 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def make_cache(backend: str, location: Callable[[str], Any]) -> Callable[..., Any]:
+def make_cache(backend: str, location: Callable[..., Any]) -> Callable[..., Any]:
     """Make a cache of ours, or with ``django=True`` Django's own of that name."""
 
     def make(*, django: bool = False, **params: Any) -> Any:
         path = BACKENDS[backend] if django else f"django_async_ext.cache.{backend}"
-        return import_string(path)(location(backend), params)
+        return import_string(path)(location(backend, django), params)
 
     return make

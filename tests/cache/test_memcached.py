@@ -91,13 +91,13 @@ def test_the_connections_end_with_their_loop(memcached: Memcached) -> None:
 
     before = asyncio.run(main())
 
-    async def ended() -> None:
+    async def left() -> int:
         async with asyncio.timeout(10):
-            while await connections_of(memcached) > before:  # noqa: ASYNC110
+            while (count := await connections_of(memcached)) > before:
                 await asyncio.sleep(0.01)
+        return count
 
-    asyncio.run(ended())
-    assert asyncio.run(connections_of(memcached)) == before
+    assert asyncio.run(left()) <= before
 
 
 @pytest.mark.parametrize("size", [0, 1, 10, 25, 60])
