@@ -15,7 +15,7 @@ from _environment import (
     run,
     stop_on_signals,
 )
-from _services import mariadb, postgres
+from _services import caches, mariadb, postgres
 from _services.programs import apt_install
 
 # Without it the MySQL engine is tested on PyMySQL alone.
@@ -52,7 +52,8 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
         usage="%(prog)s [options] [pytest arguments]",
         allow_abbrev=False,
         description="Sets up what is missing (an environment under .venv, PostgreSQL "
-        "unless DATABASE_URL names one, MariaDB unless MYSQL_URL does) and "
+        "unless DATABASE_URL names one, MariaDB unless MYSQL_URL does, programs of Redis "
+        "and memcached; with REDIS_URL, that database is emptied and used too) and "
         "runs pytest: on the newest supported Python found with the newest Django, "
         "unless told otherwise.",
     )
@@ -92,6 +93,7 @@ def choose(options: argparse.Namespace) -> list[Pair]:
 def run_tests(pair: Pair, pytest_arguments: list[str]) -> int:
     python = make_environment(pair, "test")
     print(f"Testing on {pair}", flush=True)
+    caches()
     with postgres(python) as url, mariadb() as mysql_url:
         env = os.environ | {"DATABASE_URL": url}
         if mysql_url is not None:

@@ -28,7 +28,7 @@ from django_async_ext.mail import (
     asend_messages,
 )
 from tests.programs import free_port
-from tests.stress.proxy import Proxy
+from tests.proxy import Proxy
 
 BACKEND = "django_async_ext.mail.EmailBackend"
 

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -38,6 +39,16 @@ def redis(shared_redis: Redis) -> Redis:
 
 
 @pytest.fixture
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """REDIS_URL if there is one, emptied, or the URL of a server of the tests."""
+    if url := os.environ.get("REDIS_URL"):
+        with StockRedis.from_url(url) as client:
+            client.flushdb()
+        return url
+    return str(request.getfixturevalue("redis").url)
+
+
+@pytest.fixture
 def start_memcached() -> Iterator[Callable[[], Memcached]]:
     """Start servers of the test's own."""
     with ExitStack() as stack:
@@ -60,7 +71,7 @@ def location(request: pytest.FixtureRequest, tmp_path: Any) -> Callable[..., Any
         if backend == "DatabaseCache":
             return "cached"
         if backend == "RedisCache":
-            return request.getfixturevalue("redis").url
+            return request.getfixturevalue("redis_url")
         if backend == "PyMemcacheCache":
             # Not the same: what is set in the second of a flush may vanish.
             if django not in servers:
