@@ -14,6 +14,7 @@ difference that ``expected.toml`` does not explain is a fault of the package.
     outcomes   what became of each test; the caches of those records
     comparing  baseline against ours, ours against expected.toml
     recording  the results that the repository keeps, in results/
+    reporting  the page of the documentation that they give
     canary     the command that holds the seams against other versions
     seams      what the package takes from Django and others; seams.json
     deriving   finds the seams by looking at the package

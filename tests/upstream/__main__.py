@@ -27,6 +27,7 @@ from tests.upstream.engines import ENGINES
 from tests.upstream.labels import resolve
 from tests.upstream.outcomes import FAILED, PASSED, LabelRun, load, save
 from tests.upstream.recording import Result, path_of, record
+from tests.upstream.reporting import write_page
 from tests.upstream.running import Job, run_label
 from tests.upstream.source import CACHE, environment
 
@@ -52,6 +53,9 @@ def main() -> int:
         return run_canary(
             series, options.interpreter, pre=options.pre, record=options.record
         )
+    if options.report:
+        write_page()
+        return 0
     options.django = options.django or SERIES[-1]
     python = environment(options.django, options.python, options.interpreter)
     labels = resolve(options.labels, python.tests)
@@ -86,6 +90,8 @@ def _options() -> argparse.Namespace:
     add("--canary", action="store_true", help="run no tests: see that what the "
         "package takes from Django is as tests/upstream/seams.json has it, for every "
         "series or the one named; with --record, write it there")  # fmt: skip
+    add("--report", action="store_true", help="run nothing: write what the kept "
+        "results say into docs/reference/compatibility.rst")  # fmt: skip
     add("--pre", action="store_true", help="with --canary: hold the newest Django "
         "on the package index against it, pre-releases included")  # fmt: skip
     add("--label-timeout", type=float, default=1800, metavar="SECONDS")
