@@ -101,9 +101,11 @@ def derive(recorded: Container[str] = ()) -> Derived:
     """Find every seam; ``recorded`` has the names that any version has."""
     found = Derived(recorded=recorded)
     modules = list(_modules(found))
-    known: set[str] = set()
+    known = {*dir(asyncio.tasks), *dir(asyncio.Task)}
     for module in modules:
         known |= _defined(ast.parse(_text(module)))
+        for value in filter(inspect.ismodule, vars(module).values()):
+            known |= set() if is_upstream(value.__name__) else set(dir(value))
         for cls in _classes(module):
             known |= _of_class(cls, found)
     _hold_supers(found)
@@ -280,6 +282,8 @@ def _of_chain(name: str, user: str, found: Derived) -> None:
 def _of_comments(module: ModuleType, found: Derived) -> None:
     """Note what "Follows X: name" names; of a class we extend that is done."""
     for package, name in _COMMENT.findall(_text(module)):
+        if not is_upstream(package.lower()):
+            continue
         for full in (name, *_full_names(package.lower(), name, module, found)):
             try:
                 thing = resolve(full)
@@ -342,7 +346,7 @@ def _of_private_names(
     for name, users in sorted(uses.items()):
         if name in PRIVATE:
             _of_private_name(name, users, found)
-        elif name not in known and not _is_of_python(name):
+        elif name not in known:
             found.faults.append(
                 f"{', '.join(sorted(users))}: whose is {name!r}? Say where it is "
                 "defined in PRIVATE of tests/upstream/seams.py"
@@ -355,11 +359,6 @@ def _of_private_name(name: str, users: set[str], found: Derived) -> None:
         if not mentions(resolve(PRIVATE[name]), name):
             found.faults.append(f"{user}: {PRIVATE[name]} has no {name!r} any more")
         seam.signature = "the function"
-
-
-def _is_of_python(name: str) -> bool:
-    places = (sys, asyncio, asyncio.tasks, asyncio.Task)
-    return any(hasattr(place, name) for place in places)
 
 
 def main() -> int:

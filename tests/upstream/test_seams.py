@@ -28,6 +28,7 @@ from tests.upstream.seams import (
     complaints,
     digest_of,
     is_installed,
+    is_upstream,
     load_table,
     resolve,
     save_table,
@@ -77,7 +78,8 @@ def test_every_supported_series_of_django_is_recorded():
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_what_a_comment_says_is_followed_has_its_digest(derived, path):
     text, user = path.read_text(), str(path.relative_to(ROOT))
-    names = [name for _, name in re.findall(r"Follows (\w+):\s+([\w.]+\w)", text)]
+    comments = re.findall(r"Follows (\w+):\s+([\w.]+\w)", text)
+    names = [name for package, name in comments if is_upstream(package.lower())]
     known = load_table()
     rows = derived.seams.keys() | known.keys()
     for name in names:
