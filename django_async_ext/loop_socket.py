@@ -23,15 +23,11 @@ import socket
 import ssl
 from asyncio import _get_running_loop
 from collections.abc import Callable
-from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeVar
 
-from django.core.exceptions import SynchronousOnlyOperation
-
 from django_async_ext.bridge import await_, in_bridge
-from django_async_ext.exceptions import describe
-from django_async_ext.sockets import Watcher, in_use
+from django_async_ext.sockets import Watcher, getaddrinfo, in_use, outside_bridge
 
 T = TypeVar("T")
 
@@ -40,6 +36,16 @@ _IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY}
 
 #: Seconds between two attempts to connect to a Unix socket whose queue is full.
 _PATIENCE = 0.01
+
+_DEAD_AFTER = {
+    "TCP_KEEPIDLE": 30,
+    "TCP_KEEPINTVL": 10,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 60_000,
+}
+
+#: The longest that TLS encrypts as one; a read never returns more.
+_RECORD = 16 * 1024
 
 # What socket.create_connection() means by "no timeout was given".
 _DEFAULT: Any = socket._GLOBAL_DEFAULT_TIMEOUT  # type: ignore[attr-defined]
@@ -52,6 +58,9 @@ class LoopSocket(socket.socket):
     _watcher: Watcher | None = None
     #: The timeout that C knows of: none at all while the loop does the waiting.
     _native: float | None = None
+    #: Whether the last read took all that it could. An answer that has just been
+    #: asked for is not there yet: to try at once would be a system call in vain.
+    _has_more = False
 
     def __init__(
         self,
@@ -90,11 +99,18 @@ class LoopSocket(socket.socket):
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Read up to ``bufsize`` bytes."""
-        return self._call(super().recv, bufsize, flags)
+        at_once = self._has_more or flags != 0
+        found = self._call(super().recv, bufsize, flags, at_once=at_once)
+        self._has_more = len(found) == bufsize
+        return found
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Read into ``buffer``."""
-        return self._call(super().recv_into, buffer, nbytes, flags)
+        at_once = self._has_more or flags != 0
+        read = super().recv_into
+        found = self._call(read, buffer, nbytes, flags, at_once=at_once)
+        self._has_more = found == (nbytes or memoryview(buffer).nbytes)
+        return found
 
     def recvfrom(self, *args: Any) -> Any:
         """Read, and tell from where."""
@@ -220,10 +236,19 @@ class LoopSocket(socket.socket):
 
     # Waiting
 
-    def _call(self, operation: Callable[..., T], *args: Any, write: bool = False) -> T:
+    def _call(
+        self,
+        operation: Callable[..., T],
+        *args: Any,
+        write: bool = False,
+        at_once: bool = True,
+    ) -> T:
         if not self._waits_on_loop():
             return operation(*args)
-        return self._repeat(self._deadline(), write, operation, *args)
+        deadline = self._deadline()
+        if not at_once:
+            self._wait(deadline, write)
+        return self._repeat(deadline, write, operation, *args)
 
     def _repeat(
         self,
@@ -271,7 +296,7 @@ class LoopSocket(socket.socket):
             native = 0.0
             if self._timeout != 0.0:
                 if not in_bridge():
-                    raise _outside_bridge()
+                    raise outside_bridge()
                 waits = True
             if self._watcher is not None and self._watcher.is_waiting:
                 raise in_use(self.fileno())
@@ -286,7 +311,11 @@ class LoopTLSSocket(ssl.SSLSocket, LoopSocket):
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
         """Read decrypted bytes."""
-        return self._call(super().read, len, buffer)
+        at_once = self._has_more or self.pending() > 0
+        found: Any = self._call(super().read, len, buffer, at_once=at_once)
+        count: int = found if buffer is not None else found.__len__()
+        self._has_more = count >= min(len, _RECORD)
+        return found
 
     def write(self, data: Any) -> int:
         """Write bytes to encrypt."""
@@ -315,23 +344,6 @@ def with_loop_sockets(context: ssl.SSLContext) -> ssl.SSLContext:
     """Let ``context`` wrap sockets into ``LoopTLSSocket``; return it."""
     context.sslsocket_class = LoopTLSSocket
     return context
-
-
-def getaddrinfo(
-    host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
-) -> list[Any]:
-    """Look addresses up as ``socket.getaddrinfo()`` does, in a thread in the bridge."""
-    if _get_running_loop() is None:
-        return socket.getaddrinfo(host, port, family, type, proto, flags)
-    with suppress(socket.gaierror):
-        numeric = flags | socket.AI_NUMERICHOST
-        return socket.getaddrinfo(host, port, family, type, proto, numeric)
-    if not in_bridge():
-        raise _outside_bridge()
-    loop = asyncio.get_running_loop()
-    return await_(
-        loop.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
-    )
 
 
 def create_connection(
@@ -366,12 +378,13 @@ def create_connection(
         del failure
 
 
-def _outside_bridge() -> SynchronousOnlyOperation:
-    return SynchronousOnlyOperation(
-        describe(
-            "socket-outside-bridge",
-            "A blocking call of a socket was made on the event loop, outside the "
-            "bridge: it would stop every other task.",
-            "Call the function that uses the socket as `await on_loop(fn)(...)`.",
-        )
-    )
+def limit_silence(sock: socket.socket) -> None:
+    """Give up a TCP connection when the network has been silent for a minute.
+
+    The defaults of most systems mean hours. Does nothing where the system has no
+    such options.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _DEAD_AFTER.items():
+        if option := getattr(socket, name, None):
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

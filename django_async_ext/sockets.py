@@ -1,4 +1,4 @@
-"""Waits for file descriptors on the running event loop.
+"""Waits for file descriptors, and for addresses, on the running event loop.
 
 Contract: synchronous code inside the bridge says which descriptor it waits
 for; this module decides how. Everything above (drivers, sockets) is a thin
@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+from asyncio import _get_running_loop
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from typing import Any
 from weakref import WeakValueDictionary
 
-from django_async_ext.bridge import await_
+from django.core.exceptions import SynchronousOnlyOperation
+
+from django_async_ext.bridge import await_, in_bridge
 from django_async_ext.exceptions import ConnectionOwnershipError, describe
 
 #: (readable, writable)
@@ -207,3 +212,32 @@ def _register(add: Callable[..., Any], fd: int, *callback: Any) -> None:
                 "loop_factory=asyncio.SelectorEventLoop).",
             )
         ) from None
+
+
+def getaddrinfo(
+    host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+) -> list[Any]:
+    """Look addresses up as ``socket.getaddrinfo()`` does, in a thread in the bridge."""
+    if _get_running_loop() is None:
+        return socket.getaddrinfo(host, port, family, type, proto, flags)
+    with suppress(socket.gaierror):
+        numeric = flags | socket.AI_NUMERICHOST
+        return socket.getaddrinfo(host, port, family, type, proto, numeric)
+    if not in_bridge():
+        raise outside_bridge()
+    loop = asyncio.get_running_loop()
+    return await_(
+        loop.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
+    )
+
+
+def outside_bridge() -> SynchronousOnlyOperation:
+    """Say that a socket would block the loop."""
+    return SynchronousOnlyOperation(
+        describe(
+            "socket-outside-bridge",
+            "A blocking call of a socket was made on the event loop, outside the "
+            "bridge: it would stop every other task.",
+            "Call the function that uses the socket as `await on_loop(fn)(...)`.",
+        )
+    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import current_task
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from django.db.utils import Error, InternalError
@@ -103,6 +103,17 @@ class LoopDatabaseWrapper(LeasingWrapper):
         finally:
             self._holds -= 1
             self.release_if_free()
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        # On MySQL it is a statement. At the end of a transaction an interruption
+        # would take the hooks of what was committed with it.
+        try:
+            with shielded() if autocommit else nullcontext():
+                super()._set_autocommit(autocommit)
+        except asyncio.CancelledError:
+            with shielded():
+                super()._set_autocommit(True)
+            raise
 
     def _commit(self) -> None:
         lease = self._lease

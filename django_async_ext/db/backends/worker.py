@@ -30,6 +30,8 @@ _PATIENCE = 0.02
 class InPlace:
     """Stands for the worker while the connection is being opened in it."""
 
+    is_busy = False
+
     def call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``fn`` here."""
         return fn(*args, **kwargs)
@@ -41,6 +43,7 @@ class Worker(InPlace):
     def __init__(self) -> None:
         self.interrupt: Callable[[], object] = lambda: None
         self.interrupted: Callable[[BaseException], object] = lambda _error: None
+        self.is_busy = False
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         thread = threading.Thread(
             target=self._work, name="django_async_ext-worker", daemon=True
@@ -68,6 +71,7 @@ class Worker(InPlace):
             del outcome, value
 
         self._calls.put(work)
+        self.is_busy = True
         try:
             return await_(asyncio.shield(done))
         except BaseException as error:
@@ -76,6 +80,8 @@ class Worker(InPlace):
             if isinstance(error, asyncio.CancelledError):
                 self.interrupted(error)
             raise
+        finally:
+            self.is_busy = False
 
     def _stop(self, done: asyncio.Future[Any]) -> None:
         with shielded():

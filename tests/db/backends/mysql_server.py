@@ -30,16 +30,37 @@ class Server:
     def __exit__(self, *exc_info: object) -> None:
         self._connection.close()
 
+    def rows(self, query: str, *params: Any) -> list[Any]:
+        """Return the rows of the answer."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, params or None)
+            return list(cursor.fetchall())
+
     def ask(self, query: str, *params: Any) -> list[Any]:
         """Return the first column of the answer."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(query, params)
-            return [row[0] for row in cursor.fetchall()]
+        return [row[0] for row in self.rows(query, *params)]
 
     def sessions(self) -> list[int]:
         """Return the ids of the sessions that use the database."""
         return self.ask(
             "SELECT id FROM information_schema.processlist WHERE db = %s", self.database
+        )
+
+    def states(self) -> list[str]:
+        """Return what each session but this one does, "Sleep" for nothing."""
+        return self.ask(
+            "SELECT command FROM information_schema.processlist "
+            "WHERE db = %s AND id <> connection_id()",
+            self.database,
+        )
+
+    def transactions(self) -> list[Any]:
+        """Return the open transactions of the sessions that use the database."""
+        return self.rows(
+            "SELECT t.* FROM information_schema.innodb_trx t "
+            "JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id "
+            "WHERE p.db = %s AND p.id <> connection_id()",
+            self.database,
         )
 
     def running(self, words: str = "sleep") -> int:

@@ -21,12 +21,13 @@ from typing import Any
 
 import pymysql
 from pymysql import err
-from pymysql.constants import CR, ER, SERVER_STATUS
+from pymysql.constants import CR, SERVER_STATUS
 from pymysql.cursors import Cursor
 
 from django_async_ext import conf
 from django_async_ext.bridge import await_, in_bridge, shielded
 from django_async_ext.db.backends.leasable import Leasable
+from django_async_ext.db.backends.mysql.codes import KILLED, has_ended, has_rolled_back
 from django_async_ext.db.backends.mysql.cursors import (
     LoopCursor,
     StreamingCursor,
@@ -37,6 +38,7 @@ from django_async_ext.db.backends.mysql.engine import django_mysql
 from django_async_ext.loop_socket import (
     LoopSocket,
     create_connection,
+    limit_silence,
     with_loop_sockets,
 )
 
@@ -62,6 +64,7 @@ class Connection(Leasable, pymysql.connections.Connection):
     #: Until when the server may answer to it.
     _deadline: float | None = None
     _is_connected = False
+    _is_aborted = False
 
     def __init__(self, **params: Any) -> None:
         self._unread = bytearray()
@@ -85,7 +88,7 @@ class Connection(Leasable, pymysql.connections.Connection):
             address = (self.host, self.port)
             sock = create_connection(address, self.connect_timeout, source)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            limit_silence(sock)
         except OSError as error:
             text = f"Can't connect to MySQL server on {self.host!r} ({error})"
             raise err.OperationalError(CR.CR_CONN_HOST_ERROR, text) from error
@@ -133,11 +136,13 @@ class Connection(Leasable, pymysql.connections.Connection):
         """Commit."""
         with translated(), self.exchange():
             super().commit()
+            self._is_aborted = False
 
     def rollback(self) -> None:
         """Roll back."""
         with translated(), self.exchange():
             super().rollback()
+            self._is_aborted = False
 
     def _send_autocommit_mode(self) -> None:
         with translated(), self.exchange():
@@ -148,7 +153,8 @@ class Connection(Leasable, pymysql.connections.Connection):
         """Raise a cancellation that came meanwhile when the server has answered."""
         try:
             yield
-        except Exception:
+        except Exception as error:
+            self._is_aborted = self._is_aborted or has_rolled_back(error)
             # How the statement that was killed ended is of no interest.
             if self._interruption is None:
                 raise
@@ -257,7 +263,7 @@ class Connection(Leasable, pymysql.connections.Connection):
             # If it had ended before it was killed, the next one would be stopped.
             super().query("DO 0")
         except err.OperationalError as error:
-            if error.args[0] != ER.QUERY_INTERRUPTED:
+            if error.args[0] != KILLED:
                 raise
 
     def _set_deadline(self) -> None:
@@ -289,6 +295,14 @@ class Connection(Leasable, pymysql.connections.Connection):
 
     def _is_in_transaction(self) -> bool:
         return bool(self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+
+    def is_aborted(self) -> bool:
+        """Tell whether the server has rolled its transaction back."""
+        return self._is_aborted
+
+    def is_lost_with(self, error: BaseException) -> bool:
+        """Tell whether it is closed, or the server said that it closes it."""
+        return not self.open or has_ended(error)
 
     def is_alive(self) -> bool:
         """Look, without a round trip, for the server's good-bye on the socket."""

@@ -23,14 +23,16 @@ from MySQLdb.cursors import Cursor
 from django_async_ext import conf
 from django_async_ext.bridge import in_bridge, shielded
 from django_async_ext.db.backends.leasable import Leasable
+from django_async_ext.db.backends.mysql.codes import (
+    KILLED,
+    has_ended,
+    has_rolled_back,
+)
 from django_async_ext.db.backends.worker import InPlace, Worker, WorkerCursor
 
 logger = logging.getLogger("django_async_ext.db")
 
 STREAMS = False
-
-#: The server's number for a statement that was killed.
-_KILLED = 1317
 
 _BEGINS = (b"BEGIN", b"START", b"XA ST", b"XA BE")
 _ENDS = (b"COMMI", b"ROLLB", b"XA CO", b"XA RO")
@@ -71,6 +73,7 @@ class WorkerConnection(Leasable, MySQLdbConnection):
     default_cursor = _LoopCursor
     worker: InPlace = InPlace()
     _in_transaction = False
+    _is_aborted = False
     _deadline: float | None = None
 
     def __init__(self, **params: Any) -> None:
@@ -85,19 +88,23 @@ class WorkerConnection(Leasable, MySQLdbConnection):
         start = bytes(query[:64]).lstrip()[:5].upper()
         if start in _BEGINS:
             self._in_transaction = True
-        super().query(query)
+        try:
+            super().query(query)
+        except MySQLdb.Error as error:
+            self._is_aborted = self._is_aborted or has_rolled_back(error)
+            raise
         if start in _ENDS:
             self._in_transaction = False
 
     def commit(self) -> None:
         """Commit in the worker."""
         self.worker.call(super().commit)
-        self._in_transaction = False
+        self._in_transaction = self._is_aborted = False
 
     def rollback(self) -> None:
         """Roll back in the worker."""
         self.worker.call(super().rollback)
-        self._in_transaction = False
+        self._in_transaction = self._is_aborted = False
 
     def autocommit(self, on: bool) -> None:
         """Switch in the worker."""
@@ -156,7 +163,7 @@ class WorkerConnection(Leasable, MySQLdbConnection):
         try:
             self.query(b"DO 0")
         except MySQLdb.OperationalError as error:
-            if error.args[0] != _KILLED:
+            if error.args[0] != KILLED:
                 raise
 
     # Leasable
@@ -168,6 +175,33 @@ class WorkerConnection(Leasable, MySQLdbConnection):
     def is_alive(self) -> bool:
         """Look, without a round trip, for the server's good-bye on the socket."""
         return bool(self.open) and not select.select([self._socket], [], [], 0)[0]
+
+    def is_aborted(self) -> bool:
+        """Tell whether the server has rolled its transaction back."""
+        return self._is_aborted
+
+    def is_lost_with(self, error: BaseException) -> bool:
+        """Tell whether the server has ended the session with ``error``."""
+        return has_ended(error)
+
+    def close_cursor(self, cursor: Any, close: Callable[[], object]) -> None:
+        """Close ``cursor``; only answers that nobody took are worth a hop."""
+        if self.worker.is_busy or not self.may_wait():
+            self.abandon_cursor(cursor)
+        elif self._has_more_results():
+            # In the finaliser of a generator Python would lose a cancellation.
+            with shielded():
+                self.worker.call(close)
+        else:
+            self.abandon_cursor(cursor)
+
+    def _has_more_results(self) -> bool:
+        # Older versions cannot say.
+        return not hasattr(self, "more_results") or self.more_results()
+
+    def abandon_cursor(self, cursor: Any) -> None:
+        """Forget it: its rows are in memory."""
+        cursor.connection = None
 
     def terminate(self) -> None:
         """Close in the worker and end it."""
