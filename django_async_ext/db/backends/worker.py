@@ -134,22 +134,25 @@ class WorkerCursor(LeasedCursor):
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Execute, and fetch the first rows in the same hop."""
         try:
-            return self.connection.worker.call(self._execute, *args, **kwargs)
+            count = self.connection.worker.call(self._execute, *args, **kwargs)
         except asyncio.CancelledError:
             # Django closes it after an error, but not when it was cancelled.
             self.close()
             raise
+        return self if count is None else count
 
     def _execute(self, *args: Any, **kwargs: Any) -> Any:
         returned = super().execute(*args, **kwargs)
         self.rows = super().fetchmany(PREFETCH) if self.description else ()
         self.at_end = len(self.rows) < PREFETCH
-        return returned
+        # Itself, for some drivers: what nobody waits for any more must not keep it.
+        return None if returned is self else returned
 
     def executemany(self, *args: Any, **kwargs: Any) -> Any:
         """Execute many, in one hop."""
         self.rows, self.at_end = (), False
-        return self.connection.worker.call(super().executemany, *args, **kwargs)
+        count = self.connection.worker.call(super().executemany, *args, **kwargs)
+        return self if count is None else count
 
     def fetchmany(self, size: int | None = None) -> Any:
         """Return up to ``size`` rows."""
