@@ -51,6 +51,8 @@ class Engine:
     requirements: str | None = None
     #: The extra of this package that it needs.
     extra: str | None = None
+    #: A module that the baseline uses by the name of mysqlclient.
+    as_mysqldb: str = ""
     #: ``OPTIONS`` of our runs.
     options: tuple[tuple[str, object], ...] = ()
 
@@ -74,6 +76,7 @@ ENGINES = {
         server=_mysql,
         requirements="mysql.txt",
         extra="mysql",
+        as_mysqldb="pymysql",
         # Encrypting would only take time.
         options=(("driver", "pymysql"), ("ssl_disabled", True)),
     ),

@@ -128,6 +128,7 @@ def _variables(job: Job, mode: str, label: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "django_suite_settings",
         "DJANGO_SUITE_ENGINE": engine,
         "DJANGO_SUITE_OPTIONS": json.dumps(options),
+        "DJANGO_SUITE_AS_MYSQLDB": job.row.as_mysqldb if mode == "baseline" else "",
         "DJANGO_SUITE_RUN": re.sub(r"\W", "_", name.lower())[:45],
         "DJANGO_SUITE_TEST_LIMIT": str(job.test_limit),
         "DATABASE_URL": job.database_url,

@@ -4,9 +4,14 @@ What varies comes in the variables that ``running.py`` sets: the engine, the
 server's address and a name that no other run in progress uses.
 """
 
+import importlib
 import json
 import os
+import sys
 from urllib.parse import unquote, urlsplit
+
+if stand_in := os.environ["DJANGO_SUITE_AS_MYSQLDB"]:
+    sys.modules["MySQLdb"] = importlib.import_module(stand_in)
 
 
 def _database(alias):

@@ -44,6 +44,10 @@ class DatabaseWrapper(LoopDatabaseWrapper, _StreamingWrapper):
             return self.driver.connect_on_loop(conn_params)
         return self.driver.connect(conn_params)
 
+    def is_usable(self) -> bool:
+        """As in Django, which does not expect the lease to be over."""
+        return self.connection is not None and super().is_usable()
+
     def chunked_cursor(self) -> Any:
         """As in Django; on the loop the rows are streamed, where the driver can."""
         streams = self.driver.STREAMS and self._is_leasing()
