@@ -24,7 +24,7 @@ from tests.upstream.comparing import (
     load_may_block,
 )
 from tests.upstream.engines import ENGINES
-from tests.upstream.labels import resolve
+from tests.upstream.labels import REQUESTS, resolve
 from tests.upstream.outcomes import FAILED, PASSED, LabelRun, load, save
 from tests.upstream.recording import Result, path_of, record
 from tests.upstream.reporting import write_page
@@ -76,10 +76,11 @@ def _options() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("labels", nargs="*", help="labels or test ids of Django's suite, or the "
-        "sets ci, orm (default), web, wide (both) and all")  # fmt: skip
+        "sets ci, orm (default), web, wide (both), requests and all")  # fmt: skip
     add("--django", choices=SERIES, help="default: the newest")
     add("--engine", choices=ENGINES, default="postgresql")
-    add("--mode", choices=[*MODES, "baseline", "all"], default="bridge")
+    add("--mode", choices=[*MODES, "baseline", "all"], help="default: bridge, and "
+        "handler too for the labels of the set requests")  # fmt: skip
     add("--jobs", type=int, default=1, help="labels to run at the same time")
     add("--python", metavar="X.Y", help="default: the newest one found")
     add("--interpreter", help="use this one, which has Django and what its tests "
@@ -102,11 +103,10 @@ def _options() -> argparse.Namespace:
 def _run_all(
     job: Job, labels: list[str], options: argparse.Namespace
 ) -> Iterator[Comparison]:
-    modes = {"all": MODES, "baseline": ()}.get(options.mode, (options.mode,))
     print(f"{'label':30} {'mode':9} {'run':>5} {'baseline':>8} {'ours':>5} "
           f"{'differ':>6} {'async':>5} {'seconds':>7}")  # fmt: skip
     with ThreadPoolExecutor(options.jobs) as threads:
-        work = partial(_run_one, job, modes, options.fresh_baseline)
+        work = partial(_run_one, job, options.mode, options.fresh_baseline)
         futures = [threads.submit(work, label) for label in labels]
         try:
             for future in as_completed(futures):
@@ -121,9 +121,15 @@ def _run_all(
             raise
 
 
-def _run_one(
-    job: Job, modes: tuple[str, ...], fresh: bool, label: str
-) -> list[Comparison]:
+def _modes(mode: str | None, label: str) -> tuple[str, ...]:
+    if mode is not None:
+        return {"all": MODES, "baseline": ()}.get(mode, (mode,))
+    requests = label.partition(".")[0] in REQUESTS
+    return ("bridge", "handler") if requests else ("bridge",)
+
+
+def _run_one(job: Job, mode: str | None, fresh: bool, label: str) -> list[Comparison]:
+    modes = _modes(mode, label)
     baseline = _baseline(job, label, fresh)
     if baseline.broken and not baseline.outcomes:
         # As for want of an extension or a collation of the server.

@@ -18,7 +18,7 @@ from tests.upstream.engines import ENGINES
 from tests.upstream.outcomes import FAILED, PASSED, LabelRun, Outcome
 
 EXPECTED = Path(__file__).with_name("expected.toml")
-MODES = ("bridge", "sync")
+MODES = ("bridge", "sync", "handler")
 SERIES = ("5.2", "6.0", "6.1")
 
 #: The only two legitimate reasons; see the head of expected.toml.

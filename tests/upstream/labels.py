@@ -1,8 +1,8 @@
 """Which labels of Django's suite run when none are named.
 
 Contract: ``resolve(names, tests)`` turns the names of the command line into
-labels. The sets ``ci``, ``orm`` (the default), ``web``, ``wide`` (these two) and
-``all`` may stand among the names. A label that a version of Django does not have
+labels. The sets ``ci``, ``orm`` (the default), ``web``, ``wide`` (these two),
+``requests`` and ``all`` may stand among the names. A label that a version of Django does not have
 is left out of a set, and is an error when named itself.
 """
 
@@ -67,6 +67,14 @@ SLOW = "admin_views auth_tests cache migrations test_runner"
 CI = [label for label in ORM.split() if label not in SLOW.split()]
 CI += "asgi handlers middleware servers".split()
 
+#: Whose requests go through the package's handler in the mode "handler".
+REQUESTS = """
+    asgi async csrf_tests file_uploads handlers logging_tests middleware
+    middleware_exceptions requests_tests responses servers staticfiles_tests
+    template_tests test_client test_client_regress urlpatterns_reverse
+""".split()
+CI += [label for label in REQUESTS if label not in CI]
+
 #: Folders of ``tests/`` that do not run, and why.
 NOT_RUN = {
     "gis_tests": "needs a spatial engine, which the package does not have",
@@ -87,7 +95,8 @@ def resolve(names: Iterable[str], tests: Path) -> list[str]:
     orm, web = ORM.split(), WEB.split()
     # The longest last: it says nothing that others do not say sooner.
     everything = sorted(existing, key=lambda label: (label == "admin_scripts", label))
-    sets = {"ci": CI, "orm": orm, "web": web, "wide": orm + web, "all": everything}
+    sets = {"ci": CI, "orm": orm, "web": web, "wide": orm + web, "all": everything,
+            "requests": REQUESTS}  # fmt: skip
     labels: dict[str, None] = {}
     for name in names or ["orm"]:
         if name in sets:

@@ -6,8 +6,9 @@ file for the records, and the tests to leave out.
 
 In the mode "bridge" everything that ``runtests.py`` does (creating databases,
 fixtures, tests, teardown) happens in one greenlet of one task on a running
-event loop. In the mode "sync" the same engine runs without a loop. In both the
-package is active; the mode "baseline" does not import it.
+event loop. In the mode "sync" the same engine runs without a loop, and in the mode
+"handler" asynchronous requests go through the package's handler besides. In all of
+them the package is active; the mode "baseline" does not import it.
 
 In the mode "bridge" the worker also notes every wait of psycopg that blocks the
 thread of the loop: there should be none. Of every asynchronous test it notes
@@ -234,6 +235,8 @@ def prepare(mode, records, left_out):
             from django.apps import AppConfig
 
             AppConfig.create("django_async_ext").ready()
+        if mode == "handler":
+            use_handler()
         return recording_runner(original(*args), left_out)
 
     original, runtests.get_runner = runtests.get_runner, get_runner
@@ -243,6 +246,25 @@ def prepare(mode, records, left_out):
     RecordingResult.limit = float(os.environ["DJANGO_SUITE_TEST_LIMIT"])
     signal.signal(signal.SIGALRM, end_slow_test)
     return runtests.django_tests
+
+
+def use_handler():
+    """Put the package's handler in the place of Django's asynchronous ones.
+
+    Before the tests are imported, which derive classes from them.
+    """
+    import django.core.asgi
+    import django.core.handlers.asgi
+    import django.test.client as client
+
+    from django_async_ext.handlers.asgi import ASGIHandler
+    from django_async_ext.handlers.base import BaseHandler
+
+    class AsyncClientHandler(BaseHandler, client.AsyncClientHandler):
+        pass
+
+    django.core.asgi.ASGIHandler = django.core.handlers.asgi.ASGIHandler = ASGIHandler
+    client.AsyncClientHandler = AsyncClientHandler
 
 
 def options(label):
