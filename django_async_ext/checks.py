@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.checks import register as register_check
 from django.core.exceptions import ImproperlyConfigured
@@ -17,15 +18,18 @@ from django.db import connections
 
 from django_async_ext.db.backends.leases import LEASES
 from django_async_ext.db.backends.options import PoolOptions
+from django_async_ext.handlers import placement, resources
 
 TAG = "async"
 ENGINES = "django_async_ext.db.backends"
+_SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 
 
 def register() -> None:
     """Register every check of this module."""
     register_check(check_databases, TAG)
     register_check(check_environment, TAG)
+    register_check(check_middleware, TAG)
 
 
 def check_databases(**kwargs: Any) -> list[CheckMessage]:
@@ -55,6 +59,33 @@ def check_environment(**kwargs: Any) -> list[CheckMessage]:
             id="async_ext.W003",
         )
     ]
+
+
+def check_middleware(**kwargs: Any) -> list[CheckMessage]:
+    """W004 and W005: what keeps threads busy in every request on the event loop."""
+    found: list[CheckMessage] = []
+    for path in settings.MIDDLEWARE:
+        mode = placement.middleware(path)
+        if mode.how == resources.THREAD:
+            found.append(
+                Warning(
+                    f"Middleware {path} is synchronous: on the event loop it keeps a "
+                    "thread for the whole of each request.",
+                    f"{mode.place.change} Or make it a MiddlewareMixin, or awaitable.",
+                    id="async_ext.W004",
+                )
+            )
+    sessions = resources.sessions()
+    if _SESSIONS in settings.MIDDLEWARE and sessions.where == resources.THREAD:
+        found.append(
+            Warning(
+                f"Sessions are not on the event loop ({sessions.why}): each request "
+                "goes to a thread for its session.",
+                sessions.change,
+                id="async_ext.W005",
+            )
+        )
+    return found
 
 
 def _check_ours(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:

@@ -76,6 +76,8 @@ _VIEW_NEEDS: dict[str, Callable[[], Place]] = {
     "django.contrib.auth.views": auth,
     "django.views.csrf": _nothing,
     "django.views.defaults": _nothing,
+    "django.views.generic.base.RedirectView": _nothing,
+    "django.views.i18n": _nothing,
 }
 
 #: Django's views that run the project's code, or read files.

@@ -12,11 +12,13 @@ from logging import Handler, Logger, NullHandler, StreamHandler
 from logging.handlers import QueueHandler
 from typing import Any, NamedTuple
 
+from django.apps import apps
 from django.conf import settings
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.utils.log import AdminEmailHandler, RequireDebugFalse, RequireDebugTrue
 
 from django_async_ext import conf
+from django_async_ext.db.backends.mysql.drivers import choose
 from django_async_ext.handlers.declaring import MARK
 
 LOOP = "loop"
@@ -85,57 +87,85 @@ def database(alias: str) -> Place:
     """Where queries to database ``alias`` wait."""
     engine = connections.settings[alias]["ENGINE"]
     if engine == f"{OURS}.db.backends.sqlite3":
-        return Place(WORKER, "each connection has a worker thread")
+        return Place(WORKER, "each connection has a worker")
+    if engine == f"{OURS}.db.backends.mysql":
+        return _mysql(alias)
     if within(engine, OURS) or engine == "django.db.backends.dummy":
         return Place(LOOP, "its connections wait on the loop")
-    change = f"Use the engine of the same name in {OURS}.db.backends."
+    change = f"Use the engine of the same name in {OURS}.db.backends, if there is one."
     return Place(THREAD, f"{engine} would block the loop", change)
 
 
-def databases() -> Place:
-    """Where queries wait when it is not known to which database."""
-    return worst(database(alias) for alias in connections.settings)
+def _mysql(alias: str) -> Place:
+    if choose(connections.settings[alias], alias).STREAMS:
+        return Place(LOOP, "its connections wait on the loop")
+    return Place(WORKER, "each connection has a worker", "Install PyMySQL.")
 
 
-_INLINE_CACHES = ("locmem", "dummy")
+def databases(*models: str) -> Place:
+    """Where queries for ``models`` wait; without any, those for most models."""
+    aliases = {DEFAULT_DB_ALIAS} if not models else set[str]()
+    for label in models:
+        try:
+            model = apps.get_model(label)
+        except LookupError:
+            aliases.add(DEFAULT_DB_ALIAS)
+        else:
+            aliases |= {router.db_for_read(model), router.db_for_write(model)}
+    return worst(database(alias) for alias in aliases)
 
 
 def cache(alias: str) -> Place:
     """Where operations of cache ``alias`` wait."""
     backend = settings.CACHES[alias]["BACKEND"]
-    name = backend.removeprefix("django.core.cache.backends.").partition(".")[0]
-    if within(backend, "django") and name in _INLINE_CACHES:
+    kind = backend.rpartition(".")[2]
+    if within(backend, "django", OURS) and kind in ("LocMemCache", "DummyCache"):
         return Place(LOOP, "waits for nothing")
-    if within(backend, "django") and name == "db":
+    if within(backend, "django", OURS) and kind == "DatabaseCache":
         return databases()
     if within(backend, OURS):
-        return Place(LOOP, "waits on the loop")
-    change = f"Use the backend of that name in {OURS}.cache, where there is one."
-    return declared_name(backend) or Place(THREAD, f"{backend} would block", change)
+        return _in_files() if kind == "FileBasedCache" else _on_loop()
+    change = DECLARE.format(name=backend)
+    if within(backend, "django"):
+        change = f"Use the backend of the same name in {OURS}.cache, if there is one."
+    return declared_name(backend) or Place(THREAD, f"{backend} may block", change)
+
+
+def _on_loop() -> Place:
+    return Place(LOOP, "waits on the loop")
+
+
+def _in_files() -> Place:
+    return Place(WORKER, "files are read and written in a few threads of their own")
 
 
 def sessions() -> Place:
     """Where sessions are loaded and saved."""
     engine = settings.SESSION_ENGINE
-    kind = engine.removeprefix("django.contrib.sessions.backends.")
+    kind = engine.rpartition(".")[2]
+    if not within(engine, "django.contrib.sessions.backends", OURS):
+        change = DECLARE.format(name=engine)
+        return declared_name(engine) or Place(THREAD, f"{engine} may block", change)
     if kind == "signed_cookies":
         return Place(LOOP, "sessions are in the cookie")
     if kind == "db":
-        return databases()
+        return databases("sessions.Session")
     if kind == "cache":
         return cache(settings.SESSION_CACHE_ALIAS)
     if kind == "cached_db":
-        return worst([cache(settings.SESSION_CACHE_ALIAS), databases()])
+        return worst(
+            [cache(settings.SESSION_CACHE_ALIAS), databases("sessions.Session")]
+        )
     if within(engine, OURS):
-        return Place(LOOP, "waits on the loop")
-    change = DECLARE.format(name=engine)
-    return declared_name(engine) or Place(THREAD, f"{engine} may block", change)
+        return _in_files()
+    change = f"Use {OURS}.sessions.{kind}."
+    return declared_name(engine) or Place(THREAD, f"{engine} blocks", change)
 
 
 def auth_backend(path: str) -> Place:
     """Where the authentication backend ``path`` runs."""
     if within(path, "django", OURS):
-        return databases()
+        return databases(settings.AUTH_USER_MODEL)
     change = DECLARE.format(name=path)
     return declared_name(path) or Place(THREAD, f"{path} may block", change)
 
@@ -152,12 +182,15 @@ _SMTP = "django.core.mail.backends.smtp.EmailBackend"
 
 def email() -> Place:
     """Where e-mail is sent."""
+    return worst(email_backend(path) for path in email_backends())
+
+
+def email_backends() -> list[str]:
+    """Return the backends that send e-mail."""
     if mailers := getattr(settings, "MAILERS", None):
-        paths = [mailer.get("BACKEND", _SMTP) for mailer in mailers.values()]
-    else:
-        # Not through the settings object, which warns of it since Django 6.1.
-        paths = [settings._wrapped.EMAIL_BACKEND]
-    return worst(email_backend(path) for path in paths)
+        return [mailer.get("BACKEND", _SMTP) for mailer in mailers.values()]
+    # Not through the settings object, which warns of it since Django 6.1.
+    return [settings._wrapped.EMAIL_BACKEND]
 
 
 def email_backend(path: str) -> Place:
@@ -166,8 +199,10 @@ def email_backend(path: str) -> Place:
     if kind in ("console", "dummy", "filebased", "locmem"):
         return Place(LOOP, "talks to no server")
     if within(path, OURS):
-        return Place(LOOP, "waits on the loop")
+        return _on_loop()
     change = DECLARE.format(name=path)
+    if within(path, "django"):
+        change = "Send e-mail in a thread, or from a queue of tasks."
     return declared_name(path) or Place(THREAD, f"{path} may block", change)
 
 

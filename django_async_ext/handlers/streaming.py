@@ -1,7 +1,7 @@
 """Streams a synchronous iterator to an asynchronous server, part by part.
 
 Contract: nothing is collected. The code of the iterator runs where the view that
-made it ran; a file on disk is read in a thread, its parts in turn.
+made it ran; a file on disk is read in one of the threads for files.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 
 from django_async_ext.bridge import run
 from django_async_ext.handlers import placement
+from django_async_ext.threads import FILES
 
 _END: Any = object()
 
@@ -40,7 +41,7 @@ def _stepper(response: Any, request: Any) -> Callable[..., Awaitable[Any]]:
         if isinstance(raw, io.BytesIO):
             return _on_loop
         if isinstance(raw, io.FileIO | io.BufferedReader | io.BufferedRandom):
-            return _in_any_thread
+            return _from_disk
     match = request.resolver_match
     if match is not None and not placement.may_block(match.func):
         return _on_loop
@@ -53,8 +54,8 @@ async def _on_loop(step: Callable[..., Any], *args: Any) -> Any:
     return await run(step, *args)
 
 
-async def _in_any_thread(step: Callable[..., Any], *args: Any) -> Any:
-    return await sync_to_async(step, thread_sensitive=False)(*args)
+async def _from_disk(step: Callable[..., Any], *args: Any) -> Any:
+    return await run(FILES.call, step, *args)
 
 
 async def _in_request_thread(step: Callable[..., Any], *args: Any) -> Any:

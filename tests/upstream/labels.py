@@ -2,8 +2,8 @@
 
 Contract: ``resolve(names, tests)`` turns the names of the command line into
 labels. The sets ``ci``, ``orm`` (the default), ``web``, ``wide`` (these two),
-``requests`` and ``all`` may stand among the names. A label that a version of Django does not have
-is left out of a set, and is an error when named itself.
+``requests`` and ``all`` may stand among the names. A label that a version of
+Django does not have is left out of a set, and is an error when named itself.
 """
 
 from __future__ import annotations
