@@ -16,9 +16,9 @@ from django.apps import apps
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.utils.log import AdminEmailHandler, RequireDebugFalse, RequireDebugTrue
+from django.utils.module_loading import import_string
 
 from django_async_ext import conf
-from django_async_ext.db.backends.mysql.drivers import choose
 from django_async_ext.handlers.declaring import MARK
 
 LOOP = "loop"
@@ -97,6 +97,8 @@ def database(alias: str) -> Place:
 
 
 def _mysql(alias: str) -> Place:
+    # Not before it is needed: a module of this engine needs one of its drivers.
+    choose = import_string(f"{OURS}.db.backends.mysql.drivers.choose")
     if choose(connections.settings[alias], alias).STREAMS:
         return Place(LOOP, "its connections wait on the loop")
     return Place(WORKER, "each connection has a worker", "Install PyMySQL.")
