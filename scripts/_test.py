@@ -52,9 +52,9 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
         usage="%(prog)s [options] [pytest arguments]",
         allow_abbrev=False,
         description="Sets up what is missing (an environment under .venv, PostgreSQL "
-        "unless DATABASE_URL names one, MariaDB unless MYSQL_URL does, programs of Redis "
-        "and memcached; with REDIS_URL, that database is emptied and used too) and "
-        "runs pytest: on the newest supported Python found with the newest Django, "
+        "unless DATABASE_URL names one, MariaDB unless MYSQL_URL does, programs of "
+        "Redis and memcached; with REDIS_URL, that database is emptied and used too) "
+        "and runs pytest: on the newest supported Python found with the newest Django, "
         "unless told otherwise.",
     )
     parser.add_argument("--python", choices=SUPPORTED, help="only this Python")

@@ -21,7 +21,8 @@ from pymemcache.pool import ObjectPool
 
 from django_async_ext.exceptions import describe
 from django_async_ext.locks import Slots
-from django_async_ext.loop_socket import LoopSocket, getaddrinfo, with_loop_sockets
+from django_async_ext.loop_socket import LoopSocket, with_loop_sockets
+from django_async_ext.sockets import getaddrinfo
 
 #: What pymemcache takes for the module ``socket``.
 _sockets: Any = ModuleType("socket")

@@ -93,7 +93,7 @@ def test_the_connections_end_with_their_loop(memcached: Memcached) -> None:
 
     async def left() -> int:
         async with asyncio.timeout(10):
-            while (count := await connections_of(memcached)) > before:
+            while (count := await connections_of(memcached)) > before:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return count
 
