@@ -18,6 +18,7 @@ from django.db import connections
 
 from django_async_ext.db.backends.leases import LEASES
 from django_async_ext.db.backends.options import PoolOptions
+from django_async_ext.db.backends.threaded.base import cancel_option, wrapped_class
 from django_async_ext.handlers import placement, resources
 
 TAG = "async"
@@ -33,7 +34,7 @@ def register() -> None:
 
 
 def check_databases(**kwargs: Any) -> list[CheckMessage]:
-    """E001, E002, W001 and W002: how each database behaves on the event loop."""
+    """E001 to E003, W001 and W002: how each database behaves on the event loop."""
     found: list[CheckMessage] = []
     for alias, database in connections.settings.items():
         if database["ENGINE"].startswith(ENGINES):
@@ -100,6 +101,13 @@ def _check_ours(alias: str, database: dict[str, Any]) -> Iterator[CheckMessage]:
             "Leave it out to lease a connection for each statement.",
             id="async_ext.E002",
         )
+    if database["ENGINE"] == f"{ENGINES}.threaded":
+        try:
+            wrapped_class(database, alias)
+            cancel_option(database["OPTIONS"].get("cancel"), alias)
+        except ImproperlyConfigured as error:
+            hint = "The engine that runs in threads is given in OPTIONS['engine']."
+            yield Error(str(error), hint, id="async_ext.E003")
     if database["CONN_MAX_AGE"] != 0:
         yield Warning(
             f"CONN_MAX_AGE of database {alias!r} applies to synchronous code only: on "
@@ -115,7 +123,7 @@ def _wrong_engine(alias: str, engine: str) -> CheckMessage:
     return Warning(
         f"Database {alias!r} has the ENGINE {engine!r}, which would block the event "
         "loop: its awaitables raise SynchronousOnlyOperation.",
-        f"Use the engine of the same name in {ENGINES}, or query this database in "
-        "threads only (sync_to_async).",
+        f"Use the engine of the same name in {ENGINES}, or its threaded engine, or "
+        "query this database in threads only (sync_to_async).",
         id="async_ext.W002",
     )

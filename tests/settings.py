@@ -1,6 +1,7 @@
 """Settings of the project's own tests; the servers come from the environment."""
 
 import os
+import tempfile
 from importlib.util import find_spec
 from urllib.parse import unquote, urlsplit
 
@@ -56,6 +57,18 @@ DATABASES = {
     "sqlite": {
         "ENGINE": "django_async_ext.db.backends.sqlite3",
         "NAME": os.environ.get("SQLITE_PATH", "async_ext.sqlite3"),
+    },
+    "threaded": {
+        **postgresql(f"{NAME}_threaded"),
+        "ENGINE": "django_async_ext.db.backends.threaded",
+        "OPTIONS": {"engine": "django.db.backends.postgresql"},
+    },
+    "threaded_sqlite": {
+        "ENGINE": "django_async_ext.db.backends.threaded",
+        "NAME": f"{tempfile.gettempdir()}/{NAME}_threaded.sqlite3",
+        "OPTIONS": {"engine": "django.db.backends.sqlite3"},
+        # In memory all connections would be one, and its tables locked.
+        "TEST": {"NAME": f"{tempfile.gettempdir()}/test_{NAME}_threaded.sqlite3"},
     },
 }
 

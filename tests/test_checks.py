@@ -75,6 +75,24 @@ def test_e002_knows_the_kinds_of_leases(
     assert found() == []
 
 
+@pytest.mark.parametrize(
+    ("values", "anchor"),
+    [
+        ({"engine": None}, "threaded-engine"),
+        ({"engine": f"{OURS}.sqlite3"}, "threaded-engine"),
+        ({"cancel": "now"}, "cancel-option"),
+    ],
+)
+def test_e003_bad_options_of_the_threaded_engine(
+    monkeypatch: pytest.MonkeyPatch, values: Any, anchor: str
+) -> None:
+    options(monkeypatch, "threaded", **values)
+    (message,) = found()
+    assert message.id == "async_ext.E003"
+    assert message.is_serious()
+    assert message.msg.endswith(f"errors.html#{anchor}")
+
+
 @pytest.mark.parametrize("age", [60, None])
 def test_w001_an_age_that_does_not_apply_on_the_loop(
     monkeypatch: pytest.MonkeyPatch, age: int | None
@@ -100,8 +118,8 @@ def test_w002_an_engine_that_would_block_the_loop(
         Warning(
             f"Database 'sqlite' has the ENGINE {STOCK!r}, which would block the event "
             "loop: its awaitables raise SynchronousOnlyOperation.",
-            f"Use the engine of the same name in {OURS}, or query this database in "
-            "threads only (sync_to_async).",
+            f"Use the engine of the same name in {OURS}, or its threaded engine, or "
+            "query this database in threads only (sync_to_async).",
             id="async_ext.W002",
         )
     ]

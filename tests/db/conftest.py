@@ -10,15 +10,17 @@ from django.db import connections
 from tests.db import pooling
 from tests.db.server import Server
 
+#: Emptied after each test. Not MySQL's, whose tables take long to empty, nor what
+#: is wrapped in threads: their tests have their own.
+DATABASES = ["default", "replica", "sqlite"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = str(__file__).removesuffix("conftest.py")
     for item in items:
         own = item.get_closest_marker("django_db")
         if own is None and str(item.path).startswith(here):
-            # Not MySQL's, whose tables take long to empty: its tests have their own.
-            aliases = ["default", "replica", "sqlite"]
-            mark = pytest.mark.django_db(transaction=True, databases=aliases)
+            mark = pytest.mark.django_db(transaction=True, databases=DATABASES)
             item.add_marker(mark)
 
 

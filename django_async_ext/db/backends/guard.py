@@ -74,8 +74,8 @@ def wrong_engine(wrapper: BaseDatabaseWrapper) -> str:
         f"Database {wrapper.alias!r} was used on the event loop, but its ENGINE "
         f"{engine!r} would block it.",
         f"Set DATABASES[{wrapper.alias!r}]['ENGINE'] to the engine of the same name "
-        "in django_async_ext.db.backends, or use this database in a thread "
-        "(sync_to_async).",
+        "in django_async_ext.db.backends, or to its threaded engine, or use this "
+        "database in a thread (sync_to_async).",
     )
 
 

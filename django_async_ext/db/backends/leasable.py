@@ -7,7 +7,8 @@ whether it may be handed on. Nothing here waits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from django_async_ext.bridge import in_bridge
@@ -31,6 +32,10 @@ class Leasable:
     close_cursors_sql: str | None = None
     expires_at = 0.0
     idle_since = 0.0
+    #: Whether an error makes it doubtful that the server still holds it.
+    doubtful = False
+    #: What opening it has left on its wrapper, for the others that get it.
+    wrapper_state: Mapping[str, Any] = MappingProxyType({})
     #: What the cursors made through the wrapper are mixed with.
     cursor_mixin: type
 

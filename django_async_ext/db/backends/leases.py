@@ -33,6 +33,10 @@ LEASES = ("statement", "task")
 TRUSTED_FOR = 1.0
 
 
+#: Attributes of every wrapper, which are about its use and not its connection.
+_DJANGOS = frozenset(BaseDatabaseWrapper.__init__.__code__.co_names)
+
+
 class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     """Follows Django: BaseDatabaseWrapper; see the module."""
 
@@ -41,6 +45,9 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     rendezvous: Rendezvous | None = None
     _lease: Leasable | None = None
     _holds = 0
+    #: Attributes that the engine sets as it opens a connection (Oracle's operators,
+    #: SQLite's transaction mode), and that must go with the connection.
+    _set_by_opening: frozenset[str] = frozenset()
     _idle_watch: IdleWatch | None = None
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
@@ -101,10 +108,12 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
             except self.Database.Error:
                 return False
             return True
-        if not self.settings_dict["CONN_HEALTH_CHECKS"]:
-            return True
-        if monotonic() - connection.idle_since < TRUSTED_FOR:
-            return True
+        if not connection.doubtful:
+            if not self.settings_dict["CONN_HEALTH_CHECKS"]:
+                return True
+            if monotonic() - connection.idle_since < TRUSTED_FOR:
+                return True
+        connection.doubtful = False
         self.connection = connection
         try:
             return self.is_usable()
@@ -118,7 +127,7 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
 
     def _open(self, pool: Pool) -> Leasable:
         try:
-            super().connect()
+            self._connect_anew()
         except BaseException:
             if self.connection is not None:
                 self.connection.terminate()
@@ -128,10 +137,23 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         pool.add(self.connection)
         return self.connection
 
+    def _connect_anew(self) -> None:
+        before = dict(vars(self))
+        super().connect()
+        self._set_by_opening |= {
+            name
+            for name, value in vars(self).items()
+            if not (name in before and before[name] is value) and _is_engines(name)
+        }
+        state = vars(self)
+        self.connection.wrapper_state = {n: state[n] for n in self._set_by_opening}
+
     def _reuse(self, connection: Leasable) -> None:
         # Follows Django: BaseDatabaseWrapper.connect(), less what the first
         # lessee of the connection did to it.
         self.connection = connection
+        self._set_by_opening |= connection.wrapper_state.keys()
+        vars(self).update(connection.wrapper_state)
         self.in_atomic_block = False
         self.savepoint_ids = []
         self.atomic_blocks = []
@@ -160,8 +182,11 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         if name and self.rendezvous is not None:
             self.rendezvous.wait_alone()
         cursor = super().create_cursor(name)
-        if self._lease is not None:
-            leased(self.driver_cursor(cursor), self._lease)
+        return cursor if self._lease is None else self.lease_cursor(cursor, self._lease)
+
+    def lease_cursor(self, cursor: Any, lease: Any) -> Any:
+        """Make a cursor of the engine part of ``lease``."""
+        leased(self.driver_cursor(cursor), lease)
         return cursor
 
     def driver_cursor(self, cursor: Any) -> Any:
@@ -239,7 +264,7 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     async def _open_spare(self) -> Leasable:
         spare = type(self)(self.settings_dict, self.alias)
         try:
-            await run(super(LeasingWrapper, spare).connect)
+            await run(spare._connect_anew)
         except BaseException:
             if spare.connection is not None:
                 spare.connection.terminate()
@@ -266,3 +291,7 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         parent = super()
         if hasattr(parent, "close_pool"):
             parent.close_pool()
+
+
+def _is_engines(name: str) -> bool:
+    return name not in _DJANGOS and not hasattr(LeasingWrapper, name)

@@ -533,8 +533,8 @@ async def test_an_engine_of_django_is_refused_inside_the_bridge_by_name(
         "Database 'stock' was used on the event loop, but its ENGINE "
         "'django.db.backends.sqlite3' would block it. Set "
         "DATABASES['stock']['ENGINE'] to the engine of the same name in "
-        "django_async_ext.db.backends, or use this database in a thread "
-        f"(sync_to_async). See {DOCS}#wrong-engine"
+        "django_async_ext.db.backends, or to its threaded engine, or use this "
+        f"database in a thread (sync_to_async). See {DOCS}#wrong-engine"
     )
     assert await Author.objects.acount() == 0
 

@@ -34,8 +34,8 @@ LAZY = (
 WRONG_ENGINE = (
     "Database 'stock' was used on the event loop, but its ENGINE "
     "'django.db.backends.sqlite3' would block it. Set DATABASES['stock']['ENGINE'] to "
-    "the engine of the same name in django_async_ext.db.backends, or use this "
-    f"database in a thread (sync_to_async). See {DOCS}#wrong-engine"
+    "the engine of the same name in django_async_ext.db.backends, or to its threaded "
+    f"engine, or use this database in a thread (sync_to_async). See {DOCS}#wrong-engine"
 )
 
 

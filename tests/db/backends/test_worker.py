@@ -1,6 +1,7 @@
 import asyncio
 import threading
 import weakref
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -29,8 +30,73 @@ async def test_a_call_runs_in_the_workers_thread(worker: Worker) -> None:
     assert first == second != threading.get_ident()
 
 
-def test_outside_the_bridge_a_call_runs_in_place(worker: Worker) -> None:
-    assert worker.call(threading.get_ident) == threading.get_ident()
+def test_outside_the_bridge_a_call_blocks_its_thread(worker: Worker) -> None:
+    here = threading.get_ident()
+    assert worker.call(threading.get_ident) not in (None, here)
+    with pytest.raises(ZeroDivisionError):
+        worker.call(lambda: 1 / 0)
+
+
+def test_a_call_that_makes_a_call_waits_for_nobody(worker: Worker) -> None:
+    assert worker.call(lambda: worker.is_current() and worker.call(int, "7")) == 7
+
+
+async def test_a_call_sees_the_context_of_its_task(worker: Worker) -> None:
+    variable = ContextVar[int]("variable")
+    variable.set(7)
+    assert await on_loop(worker.call)(variable.get) == 7
+
+
+async def test_what_is_posted_comes_first_and_may_fail(worker: Worker) -> None:
+    seen: list[int] = []
+    worker.post(lambda: 1 / 0)
+    worker.post(lambda: seen.append(1))
+    assert await on_loop(worker.call)(lambda: [*seen, 2]) == [1, 2]
+
+
+async def test_a_stop_iteration_of_the_call_is_told(worker: Worker) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        await on_loop(worker.call)(next, iter(()))
+    assert isinstance(caught.value.__cause__, StopIteration)
+
+
+async def test_a_call_that_does_not_give_up_is_given_up(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    started, go_on = threading.Event(), threading.Event()
+    worker.limit = 0.05
+
+    def call() -> None:
+        started.set()
+        go_on.wait(10)
+
+    task = asyncio.create_task(on_loop(worker.call)(call))
+    await asyncio.to_thread(started.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert worker.lost
+    assert "statement not stopped" in caplog.text
+    go_on.set()
+
+
+async def test_an_interruption_that_hangs_does_not_hold_the_task(
+    worker: Worker,
+) -> None:
+    started, go_on = threading.Event(), threading.Event()
+    worker.limit, worker.interrupt = 0.05, lambda: go_on.wait(10)
+
+    def call() -> None:
+        started.set()
+        go_on.wait(10)
+
+    task = asyncio.create_task(on_loop(worker.call)(call))
+    await asyncio.to_thread(started.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert worker.lost
+    go_on.set()
 
 
 async def test_an_error_of_the_call_is_raised(worker: Worker) -> None:
