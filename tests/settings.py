@@ -17,6 +17,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django_async_ext",
     "tests.library",
+    "tests.contract",
 ]
 # Tables are made without migrations, which is quicker.
 MIGRATION_MODULES = {"auth": None, "contenttypes": None, "sessions": None}

@@ -40,7 +40,7 @@ def test_the_checks_are_registered_under_their_tag(
 ) -> None:
     options(monkeypatch, "default", lease="request")
     assert [message.id for message in run_checks(tags=["async"])] == ["async_ext.E002"]
-    assert run_checks(tags=["models"]) == []
+    assert run_checks(tags=["templates"]) == []
 
 
 @pytest.mark.parametrize("pool", [{"max_size": 0}, {"sizes": 4}, "large"])

@@ -1,7 +1,7 @@
 """PgBouncer between the tests and their server; see docs/howto/pgbouncer.rst."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -34,13 +34,13 @@ def started() -> Iterator[str]:
 
 
 @contextmanager
-def behind(url: str) -> Iterator[None]:
+def behind(url: str, aliases: Iterable[str] = ("default", "replica")) -> Iterator[None]:
     """Connect through it, with the settings that the documentation asks for."""
     address = urlsplit(url)
     ours = {"HOST": address.hostname, "PORT": str(address.port)}
     ours["DISABLE_SERVER_SIDE_CURSORS"] = True
     before = {}
-    for alias in ("default", "replica"):
+    for alias in aliases:
         settings = connections.settings[alias]
         before[alias] = {name: settings.get(name, False) for name in ours}
         settings.update(ours)

@@ -66,6 +66,8 @@ class ConnectionProxy(_StandsIn, Leasable):
     irreplaceable = False
     #: Whether its session was changed in a way that nobody can undo.
     spent = False
+    #: Methods of the driver that wait for nothing.
+    in_place: frozenset[str] = frozenset()
     #: Whether its last lessee left it in a transaction, as far as Django knows.
     left_in_transaction = False
 
@@ -77,7 +79,9 @@ class ConnectionProxy(_StandsIn, Leasable):
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.driver, name)
-        return partial(self.call, value) if blocking(value) else value
+        if name in self.in_place or not blocking(value):
+            return value
+        return partial(self.call, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _OWN:
@@ -96,7 +100,13 @@ class ConnectionProxy(_StandsIn, Leasable):
         """Run a call of the driver in the worker; raise if the worker is lost."""
         if self.worker.lost and not self.worker.is_current():
             raise self.database.OperationalError(_given_up())
-        return self.worker.call(fn, *args, **kwargs)  # type: ignore[no-any-return]
+        try:
+            return self.worker.call(fn, *args, **kwargs)  # type: ignore[no-any-return]
+        except asyncio.CancelledError:
+            # Without a cursor there is nothing else that would end the lease.
+            if self.lessee is not None:
+                self.lessee.release_if_free()
+            raise
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         """Create a cursor of the driver, whose calls run in the worker."""

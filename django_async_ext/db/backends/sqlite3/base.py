@@ -16,3 +16,4 @@ class DatabaseWrapper(WorkerWrapper, django_sqlite3.DatabaseWrapper):
 
     #: There is no server that keeps a session, and PRAGMAs cannot be undone.
     reset_session_sql = ""
+    driver_calls_in_place = frozenset({"getlimit"})

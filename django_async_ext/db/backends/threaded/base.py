@@ -36,6 +36,8 @@ class WorkerWrapper(LoopDatabaseWrapper):
     #: Django's own pools block; on the loop there is ours.
     pool = None
     is_pool = False
+    #: Methods of the driver's connection that wait for nothing.
+    driver_calls_in_place: frozenset[str] = frozenset()
     _opener: Worker | None = None
 
     def get_connection_params(self) -> dict[str, Any]:
@@ -69,6 +71,7 @@ class WorkerWrapper(LoopDatabaseWrapper):
     def _proxy(self, driver: Any, worker: Worker, cancel: Any) -> ConnectionProxy:
         worker.interrupt = cancel and partial(cancel, driver)
         connection = ConnectionProxy(driver, worker, self.Database)
+        connection.in_place = self.driver_calls_in_place
         if self._is_in_memory():
             connection.irreplaceable, worker.limit = True, None
         return connection

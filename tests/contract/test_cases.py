@@ -1,0 +1,29 @@
+"""Each case gives the same on every database, synchronously and on the loop."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from django_async_ext import on_loop
+from tests.contract.cases import reading, writing
+from tests.contract.conftest import ALIASES, Stage
+
+CASES = {**reading.CASES, **writing.CASES}
+
+
+def ways() -> Iterator[Any]:
+    for name, case in CASES.items():
+        for way in case.ways:
+            yield pytest.param(case, way, id=f"{name} {way}".strip())
+
+
+@pytest.mark.parametrize("using", ALIASES)
+@pytest.mark.parametrize(("case", "way"), [*ways()])
+def test_a_case_is_the_same_on_the_loop(
+    case: Any, way: str, using: str, stage: Stage
+) -> None:
+    synchronous, awaitable = case.ways[way]
+    expected = stage.run(using, case.prepare, synchronous)
+    assert stage.arun(using, case.prepare, awaitable) == expected
+    assert stage.arun(using, case.prepare, on_loop(synchronous)) == expected
