@@ -57,7 +57,10 @@ def load_results(path: Path) -> list[Result]:
 def record(results: Iterable[Result], path: Path) -> None:
     """Merge ``results`` into the file at ``path``."""
     known = {(it.label, it.mode): it for it in load_results(path)}
-    known |= {(it.label, it.mode): it for it in results}
+    for it in results:
+        # A server that lacks something says nothing about the last result.
+        if not it.cannot_run or (it.label, it.mode) not in known:
+            known[it.label, it.mode] = it
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_as_text([known[key] for key in sorted(known)]))
 

@@ -27,3 +27,10 @@ def test_what_cannot_run_keeps_its_reason(tmp_path):
     kept = Result("postgres_tests", "sync", "2026-11-21", VERSIONS, cannot_run=reason)
     record([kept], tmp_path / "kept.json")
     assert load_results(tmp_path / "kept.json") == [kept]
+
+
+def test_a_result_stays_where_a_poorer_server_cannot_run_the_label(tmp_path):
+    record([FIRST], tmp_path / "kept.json")
+    poorer = replace(FIRST, tests=0, cannot_run="no extension")
+    record([poorer], tmp_path / "kept.json")
+    assert load_results(tmp_path / "kept.json") == [FIRST]
