@@ -99,7 +99,7 @@ class LoopSocket(socket.socket):
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Read up to ``bufsize`` bytes."""
-        at_once = self._has_more or flags != 0
+        at_once = self._has_more or flags != 0 or not bufsize
         found = self._call(super().recv, bufsize, flags, at_once=at_once)
         self._has_more = len(found) == bufsize
         return found
@@ -269,6 +269,9 @@ class LoopSocket(socket.socket):
             self._wait(deadline, wants_write)
 
     def _wait(self, deadline: float | None, write: bool) -> None:
+        if self.fileno() < 0:
+            # The operation itself says best that it was closed.
+            return
         watcher, loop = self._watcher, asyncio.get_running_loop()
         if watcher is None or watcher.loop is not loop:
             self._unwatch()
