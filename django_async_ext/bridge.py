@@ -181,6 +181,8 @@ async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
             # which the garbage collector ran.
             bridge.parent = getcurrent()
             result = bridge.switch(value)
+            # What was waited for may end with its last reference: a cursor's lease.
+            value = None
     return cast(T, _finish(bridge))
 
 

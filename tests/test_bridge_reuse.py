@@ -164,3 +164,18 @@ async def test_whatever_a_call_raises_the_next_is_served(error: BaseException) -
         assert await outcome(work) is error
         assert await on_loop(await_)(answer("alive")) == "alive"
         assert await on_loop(sys.exception)() is None
+
+
+async def test_what_was_waited_for_is_not_kept_until_the_next_wait_has_ended() -> None:
+    alive: list[bool] = []
+
+    def work() -> None:
+        thing = weakref.ref(await_(answer(Thing())))
+        await_(look(thing))
+
+    async def look(thing: "weakref.ref[Thing]") -> None:
+        await asyncio.sleep(0)
+        alive.append(thing() is not None)
+
+    await on_loop(work)()
+    assert alive == [False]

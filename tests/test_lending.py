@@ -1,14 +1,19 @@
 """A test's transaction is shared by all that the test starts, and rolled back."""
 
 import asyncio
+import os
 from typing import Any
 
+import psycopg
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection, transaction
 from django.test import TestCase, TransactionTestCase
 
 from django_async_ext import aatomic, gather_queries, on_loop
+from django_async_ext.db.backends.ownership import lend
+from django_async_ext.exceptions import ConnectionOwnershipError
+from tests.db.server import execute, sleep, until
 from tests.library.models import Account, Author
 
 
@@ -78,6 +83,92 @@ class InATransactionTestCase(TransactionTestCase):
 
     def test_without_a_transaction_the_loop_has_connections_of_its_own(self) -> None:
         assert async_to_sync(on_loop(_session))() != _session()
+
+    def test_a_statement_that_is_cancelled_dooms_the_transaction_of_the_thread(
+        self,
+    ) -> None:
+        hooks: list[int] = []
+
+        async def times_out() -> None:
+            await Account.objects.acreate(balance=1)
+            async with asyncio.timeout(0.05):
+                await on_loop(sleep)()
+
+        with transaction.atomic():
+            transaction.on_commit(lambda: hooks.append(1))
+            with pytest.raises(TimeoutError):
+                async_to_sync(times_out)()
+            assert transaction.get_rollback()
+        assert Account.objects.count() == 0
+        assert not hooks
+        assert connection.connection is None or connection.connection.lessee is None
+
+    def test_a_savepoint_on_the_loop_spares_the_transaction_of_the_thread(self) -> None:
+        async def times_out() -> None:
+            async with asyncio.timeout(0.05), aatomic():
+                await Account.objects.acreate(balance=1)
+                await on_loop(sleep)()
+
+        with transaction.atomic():
+            Account.objects.create(balance=2)
+            with pytest.raises(TimeoutError):
+                async_to_sync(times_out)()
+            Account.objects.create(balance=3)
+        assert set(Account.objects.values_list("balance", flat=True)) == {2, 3}
+
+    def test_a_task_that_outlives_the_call_is_refused_until_the_transaction_ends(
+        self,
+    ) -> None:
+        """The loop of a server goes on, while the thread does too."""
+        loop = asyncio.new_event_loop()
+        outliving: list[asyncio.Task[int]] = []
+
+        async def call() -> None:
+            task = asyncio.create_task(waits_then_counts())
+            outliving.append(task)
+
+        async def waits_then_counts() -> int:
+            await go_on.wait()
+            return await Account.objects.acount()
+
+        async def join() -> object:
+            go_on.set()
+            return (await asyncio.gather(*outliving, return_exceptions=True))[-1]
+
+        for refused in (True, False):
+            go_on = asyncio.Event()
+            with transaction.atomic():
+                with lend():
+                    loop.run_until_complete(call())
+                if refused:
+                    answer = loop.run_until_complete(join())
+                    assert isinstance(answer, ConnectionOwnershipError)
+            if not refused:
+                assert loop.run_until_complete(join()) == 0
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+    def test_a_lent_statement_lets_the_loop_go_on(self) -> None:
+        """Also on a connection of Django's own pool, whose wait would block it."""
+        url, name = os.environ["DATABASE_URL"], connection.settings_dict["NAME"]
+        with psycopg.connect(url, dbname=name, autocommit=True) as other:
+            other.execute("SELECT pg_advisory_lock(4711)")
+
+            async def wait_for_it() -> None:
+                await on_loop(execute)("SET LOCAL lock_timeout = '20s'")
+                task = asyncio.create_task(let_go())
+                await on_loop(execute)("SELECT pg_advisory_xact_lock(4711)")
+                await task
+
+            async def let_go() -> None:
+                waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND objid = 4711"
+                await until(lambda: other.execute(waits).fetchone())
+                other.execute("SELECT pg_advisory_unlock(4711)")
+
+            connection.close()
+            with transaction.atomic():
+                assert connection.pool is not None
+                async_to_sync(wait_for_it)()
 
     def test_what_outlives_the_transaction_is_independent(self) -> None:
         sessions: list[int] = []

@@ -54,12 +54,14 @@ async def gather_queries(
     """
     try:
         _validate(queries, limit)
-        unique = {_key(*item): item[1] for item in enumerate(queries)}
-        jobs = list(unique.values())
-        results = await _run(jobs, limit, return_exceptions, pipeline)
+        first: dict[tuple[int, int], int] = {}
+        for index, query in enumerate(queries):
+            first.setdefault(_key(index, query), index)
+        unique = {index: queries[index] for index in first.values()}
+        results = await _run(unique, limit, return_exceptions, pipeline)
     finally:
         _close_unstarted(queries)
-    by_key = dict(zip(unique, results, strict=True))
+    by_key = dict(zip(first, results, strict=True))
     return [by_key[_key(*item)] for item in enumerate(queries)]
 
 
@@ -72,15 +74,24 @@ def _is_query(value: Any) -> bool:
 
 
 async def _run(
-    queries: Sequence[Any], limit: int | None, return_exceptions: bool, pipeline: bool
+    unique: dict[int, Any], limit: int | None, return_exceptions: bool, pipeline: bool
 ) -> list[Any]:
-    jobs = [partial(_result, query) for query in queries]
+    jobs = [partial(_named, *item) for item in unique.items()]
+    queries = list(unique.values())
     wrapper = open_transaction()
     if wrapper is None and pipeline:
         wrapper = connections[next(iter(_aliases(queries)))]
     if wrapper is not None:
         return await run_together(wrapper, jobs, return_exceptions)
     return await _parallel(jobs, limit or _default_limit(queries), return_exceptions)
+
+
+async def _named(index: int, query: Any) -> Any:
+    try:
+        return await _result(query)
+    except Exception as error:
+        error.add_note(f"Raised by argument {index} of gather_queries().")
+        raise
 
 
 async def _result(query: Any) -> Any:

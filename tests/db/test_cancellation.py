@@ -24,6 +24,7 @@ from django_async_ext import (
     aon_commit,
     gather_queries,
     hold_connection,
+    implicit_waits,
     on_loop,
 )
 from django_async_ext.db.connections import pool_stats
@@ -305,6 +306,40 @@ async def decorated(journal: Journal) -> None:
     await work()
 
 
+@implicit_waits
+async def implicit(journal: Journal) -> None:
+    async with journal.atomic():
+        for book in journal.of(Book).select_related(None):
+            book.title = f"{book.author.name}'s {book.title}"
+            book.save()
+        await journal.note("ran")
+        await journal.of(Author).acreate(name="new")
+
+
+async def lock(journal: Journal) -> None:
+    async with journal.atomic():
+        books = journal.of(Book).select_for_update()
+        for book in await books.order_by("pk"):
+            book.pages += 1
+            await book.asave()
+        await journal.note("ran")
+
+
+async def two_databases(journal: Journal) -> None:
+    async with aatomic("replica"), journal.atomic():
+        await journal.note("ran")
+        await journal.of(Author).acreate(name="new")
+        await Account.objects.using("replica").aupdate(balance=0)
+
+
+async def close_the_pool(journal: Journal) -> None:
+    async with journal.atomic():
+        await journal.of(Author).acreate(name="new")
+        await journal.note("ran")
+        connections[journal.using].close_pool()
+    await journal.of(Author).acount()
+
+
 async def synchronous(journal: Journal) -> None:
     def work() -> None:
         with transaction.atomic(journal.using):
@@ -376,6 +411,10 @@ CASES = {
     "hold": Case(hold),
     "decorated": Case(decorated, ["ran"]),
     "synchronous": Case(synchronous, ["ran"]),
+    "implicit": Case(implicit, ["ran"]),
+    "lock": Case(lock, ["ran"]),
+    "two databases": Case(two_databases, ["ran"]),
+    "close the pool": Case(close_the_pool, ["ran"]),
     "connect": Case(commit, ["first", "second"], cold_pool),
     "wait for the pool": Case(commit, ["first", "second"], full_pool),
 }
@@ -796,7 +835,7 @@ async def test_wait_for_in_a_transaction_is_refused_where_it_starts_a_task() -> 
         if sys.version_info >= (3, 12):
             assert await asyncio.wait_for(Author.objects.acount(), 10) == 1
         else:
-            with pytest.raises(ConnectionOwnershipError, match="Run it in the same"):
+            with pytest.raises(ConnectionOwnershipError, match=r"use asyncio.timeout"):
                 await asyncio.wait_for(Author.objects.acount(), 10)
             async with asyncio.timeout(10):
                 assert await Author.objects.acount() == 1

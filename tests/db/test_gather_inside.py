@@ -143,6 +143,27 @@ async def test_an_error_is_that_of_the_query_that_failed(position: int) -> None:
     assert is_at_rest()
 
 
+async def test_the_query_that_failed_is_named_with_its_place() -> None:
+    await Tag.objects.acreate(name="known")
+    fails = Tag.objects.acreate(name="known")
+    with pytest.raises(IntegrityError) as caught:
+        async with aatomic():
+            await gather_queries(Tag.objects.acount(), Tag.objects.acount(), fails)
+    assert caught.value.__notes__ == ["Raised by argument 2 of gather_queries()."]
+
+
+async def test_what_was_not_run_names_the_error_that_came_before() -> None:
+    await Tag.objects.acreate(name="known")
+    async with aatomic():
+        error, skipped = await gather_queries(
+            Tag.objects.acreate(name="known"),
+            Tag.objects.acount(),
+            return_exceptions=True,
+        )
+        await on_loop(connection.set_rollback)(True)
+    assert skipped.__cause__.__cause__ is error.__cause__
+
+
 async def test_the_rest_of_a_failed_round_is_told_that_it_did_not_run() -> None:
     await Tag.objects.acreate(name="known")
     async with aatomic():
@@ -251,6 +272,20 @@ async def test_large_statements_share_the_round_trip() -> None:
     assert [len(rows[0].biography) for rows in sizes] == [500_000] * 10
 
 
+async def test_large_statements_and_large_results_pass_each_other() -> None:
+    """More than the buffers of both sockets take, in both directions at once."""
+    text = "x" * 3_000_000
+    stored = await Author.objects.acreate(name="stored", biography=text)
+    queries: list[Any] = []
+    for number in range(8):
+        queries.append(Author.objects.filter(pk=stored.pk))
+        queries.append(Author.objects.acreate(name=str(number), biography=text))
+    async with asyncio.timeout(60), aatomic():
+        found = await gather_queries(*queries)
+    assert {len(rows[0].biography) for rows in found[::2]} == {3_000_000}
+    assert await Author.objects.acount() == 9
+
+
 async def test_a_thousand_queries_are_gathered_in_a_transaction() -> None:
     await on_loop(fill_authors)(1000)
     async with aatomic():
@@ -309,6 +344,46 @@ async def test_copy_runs_alone() -> None:
     async with aatomic():
         await gather_queries(copy, Author.objects.acount())
         assert await Tag.objects.acount() == 1
+
+
+async def test_several_statements_in_one_run_alone() -> None:
+    def several() -> list[Any]:
+        return execute("SELECT 1; SELECT 2;")
+
+    async with aatomic():
+        found, count = await gather_queries(several, Author.objects.acount())
+    assert (found, count) == ([(1,)], 0)
+
+
+async def test_what_cannot_be_pipelined_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def many() -> None:
+        with connection.cursor() as cursor:
+            cursor.executemany("SELECT %s", [(1,), (2,)])
+
+    def copied() -> list[Any]:
+        with (
+            connection.cursor() as cursor,
+            cursor.copy("COPY (SELECT 1) TO STDOUT") as c,
+        ):
+            return list(c.rows())
+
+    caplog.set_level("DEBUG", "django_async_ext.db")
+    async with aatomic():
+        await gather_queries(
+            lambda: list(Author.objects.iterator(chunk_size=5)),
+            Tag.objects.aget_or_create(name="new"),
+            many,
+            copied,
+            lambda: execute("SELECT 1; SELECT 2"),
+            Author.objects.acount(),
+        )
+    whats = ("a server-side cursor", "a savepoint", "executemany()", "COPY")
+    assert sorted(caplog.messages) == sorted(
+        f"gather_queries() runs {what} alone, which no pipeline can"
+        for what in (*whats, "several statements in one")
+    )
 
 
 async def test_a_cursor_may_execute_again_in_a_later_round() -> None:

@@ -14,6 +14,7 @@ from django.test import override_settings
 
 from django_async_ext import aatomic, aon_commit, on_loop
 from django_async_ext.exceptions import OutsideTransactionWarning
+from tests.db.server import until
 from tests.library.models import Author
 
 HERE = "test_misuse.py"
@@ -103,6 +104,45 @@ async def test_a_transaction_that_waits_for_something_else_is_reported() -> None
     )
     assert f"{HERE}:{line} in _something_slow." in text
     assert text.endswith("errors.html#idle-in-transaction")
+
+
+async def test_under_load_each_transaction_that_waits_is_reported_once_with_its_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reported = asyncio.Event()
+
+    async def busy() -> None:
+        async with aatomic():
+            while not reported.is_set():
+                await Author.objects.acount()
+
+    async def idle() -> None:
+        async with aatomic():
+            await Author.objects.acount()
+            await reported.wait()  # the slow line
+
+    with override_settings(ASYNC_EXT={"IDLE_IN_TRANSACTION": 0.3}):
+        tasks = [asyncio.create_task(busy(), name="busy") for _ in range(4)]
+        tasks += [asyncio.create_task(idle(), name=f"idle {n}") for n in range(3)]
+        await until(lambda: len(caplog.messages) >= 3)
+        reported.set()
+        await asyncio.gather(*tasks)
+    assert sorted(text[:13] for text in caplog.messages) == [
+        f"Task 'idle {number}'" for number in range(3)
+    ]
+    line = idle.__code__.co_firstlineno + 3
+    assert all(f"{HERE}:{line} in idle." in text for text in caplog.messages)
+
+
+async def test_nothing_is_watched_when_that_is_off() -> None:
+    loop = asyncio.get_running_loop()
+    await Author.objects.acount()
+    timers = len(loop._scheduled)
+    with override_settings(ASYNC_EXT={"IDLE_IN_TRANSACTION": None}):
+        async with aatomic():
+            await Author.objects.acreate(name="Ada")
+            assert connection._idle_watch is None
+            assert len(loop._scheduled) == timers
 
 
 async def test_a_long_statement_is_not_idleness(

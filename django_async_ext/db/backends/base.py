@@ -16,10 +16,12 @@ from typing import Any
 
 from django.db.utils import Error, InternalError
 
+from django_async_ext import conf
 from django_async_ext.bridge import shielded
 from django_async_ext.db.backends import endings, ownership
 from django_async_ext.db.backends.guard import install as install_guard
 from django_async_ext.db.backends.idle import IdleWatch
+from django_async_ext.db.backends.leasable import Leasable
 from django_async_ext.db.backends.leases import LeasingWrapper
 from django_async_ext.exceptions import UnknownOutcomeError
 
@@ -50,6 +52,21 @@ class LoopDatabaseWrapper(LeasingWrapper):
         blocks = self.atomic_blocks
         return self.loans > 0 or bool(blocks and blocks[0]._from_testcase)
 
+    def begin_loan(self) -> None:
+        """Let others use its transaction; what interrupts them dooms it."""
+        super().begin_loan()
+        self._name_lessee(self)
+
+    def end_loan(self) -> None:
+        """End what ``begin_loan()`` began."""
+        super().end_loan()
+        if not self.loans:
+            self._name_lessee(None)
+
+    def _name_lessee(self, lessee: LoopDatabaseWrapper | None) -> None:
+        if self._lease is None and isinstance(self.connection, Leasable):
+            self.connection.lessee = lessee
+
     def validate_thread_sharing(self) -> None:
         """As in Django, but a lent transaction may be used in other threads."""
         if not self.is_lent():
@@ -74,8 +91,8 @@ class LoopDatabaseWrapper(LeasingWrapper):
         watch, self._idle_watch = self._idle_watch, None
         if watch is not None:
             watch.stop()
-        if begins:
-            self._idle_watch = IdleWatch(self)
+        if begins and (limit := conf.get("IDLE_IN_TRANSACTION")) is not None:
+            self._idle_watch = IdleWatch(self, limit)
 
     def get_autocommit(self) -> bool:
         """As in Django, without a lease only to tell the default."""
@@ -196,5 +213,5 @@ class LoopDatabaseWrapper(LeasingWrapper):
     def _savepoint(self, sid: str) -> None:
         if self.rendezvous is not None:
             # Two jobs must not nest their savepoints into each other's.
-            self.rendezvous.wait_alone()
+            self.rendezvous.wait_alone("a savepoint")
         super()._savepoint(sid)

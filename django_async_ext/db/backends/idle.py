@@ -8,11 +8,10 @@ which its task waits. It holds a connection and its locks all that time.
 from __future__ import annotations
 
 import logging
-from asyncio import TimerHandle, get_running_loop
+from asyncio import get_running_loop
 from time import monotonic
 from typing import Any
 
-from django_async_ext import conf
 from django_async_ext.db.backends.holders import task_line
 from django_async_ext.exceptions import describe
 
@@ -22,22 +21,19 @@ logger = logging.getLogger("django_async_ext.db")
 class IdleWatch:
     """Watches one transaction of a wrapper, with one timer."""
 
-    def __init__(self, wrapper: Any) -> None:
+    def __init__(self, wrapper: Any, limit: float) -> None:
         self.wrapper = wrapper
         self.idle_since = monotonic()
-        self._limit: float | None = conf.get("IDLE_IN_TRANSACTION")
-        self._timer: TimerHandle | None = None
-        if self._limit is not None:
-            self._loop = get_running_loop()
-            self._timer = self._loop.call_later(self._limit, self._look)
+        self._limit = limit
+        self._loop = get_running_loop()
+        self._timer = self._loop.call_later(limit, self._look)
 
     def stop(self) -> None:
         """End with the transaction."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
 
     def _look(self) -> None:
-        limit = self._limit or 0.0
+        limit = self._limit
         idle = 0.0 if self.wrapper.is_busy() else monotonic() - self.idle_since
         if idle < limit:
             self._timer = self._loop.call_later(limit - idle, self._look)

@@ -180,7 +180,7 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     def create_cursor(self, name: str | None = None) -> Any:
         """As in Django; the lease lasts until the cursor is closed."""
         if name and self.rendezvous is not None:
-            self.rendezvous.wait_alone()
+            self.rendezvous.wait_alone("a server-side cursor")
         cursor = super().create_cursor(name)
         return cursor if self._lease is None else self.lease_cursor(cursor, self._lease)
 

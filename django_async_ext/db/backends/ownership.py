@@ -107,13 +107,13 @@ class TaskConnections:
         lent = [wrapper for wrapper in own if wrapper.transaction is not None]
         token = _ancestors.set(_ancestors.get())
         for wrapper in lent:
-            wrapper.loans += 1
+            wrapper.begin_loan()
             announce(wrapper)
         try:
             yield
         finally:
             for wrapper in lent:
-                wrapper.loans -= 1
+                wrapper.end_loan()
             _ancestors.reset(token)
 
     def forget_closed_loops(self) -> None:
@@ -134,6 +134,14 @@ class TaskOwned:
     def is_lent(self) -> bool:
         """Tell whether others may use its transaction."""
         raise NotImplementedError
+
+    def begin_loan(self) -> None:
+        """Let others use its transaction, until ``end_loan()``."""
+        self.loans += 1
+
+    def end_loan(self) -> None:
+        """End what ``begin_loan()`` began."""
+        self.loans -= 1
 
     def release_with_task(self) -> None:
         """Return or close what it holds, without waiting."""
@@ -177,6 +185,14 @@ def announce(wrapper: Any) -> None:
     _ancestors.set({**_ancestors.get(), wrapper.alias: latest})
 
 
+#: What makes a task where nobody expects one.
+_WAIT_FOR = (
+    " On Python 3.11 asyncio.wait_for() starts a task: use asyncio.timeout()."
+    if sys.version_info < (3, 12)
+    else ""
+)
+
+
 def check(wrapper: Any) -> None:
     """Refuse a task that touches the database of its parent's transaction.
 
@@ -194,7 +210,8 @@ def check(wrapper: Any) -> None:
             f"{owner.get_name() if owner else None!r}, is in a transaction. The query "
             "would run outside that transaction, on another connection.",
             "Run it in the same task, or pass the queries to gather_queries(); work "
-            "that is not part of the transaction starts after it (aon_commit).",
+            "that is not part of the transaction starts after it (aon_commit)."
+            f"{_WAIT_FOR}",
         )
     )
 

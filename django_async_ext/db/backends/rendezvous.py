@@ -12,6 +12,7 @@ Follows no Django code: the jobs do, unchanged, between their stops.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -19,6 +20,8 @@ from typing import Any
 
 from django_async_ext.bridge import await_, run, stepping
 from django_async_ext.driving import AsIs
+
+logger = logging.getLogger("django_async_ext.db")
 
 
 class Stop:
@@ -55,8 +58,9 @@ class Rendezvous:
             raise error
 
     @staticmethod
-    def wait_alone() -> None:
-        """Stop until every job that can be pipelined has ended."""
+    def wait_alone(what: str) -> None:
+        """Stop until every job that can be pipelined has ended; log ``what`` cannot."""
+        logger.debug("gather_queries() runs %s alone, which no pipeline can", what)
         await_(ALONE)
 
 

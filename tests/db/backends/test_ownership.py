@@ -1,6 +1,7 @@
 import asyncio
 import contextvars
 import gc
+import sys
 import threading
 import weakref
 from collections.abc import Coroutine
@@ -18,13 +19,20 @@ from tests.library.models import Author
 DOCS = "https://django-async-ext.readthedocs.io/en/latest/reference/errors.html"
 
 
+WAIT_FOR = ""
+if sys.version_info < (3, 12):
+    WAIT_FOR = (
+        " On Python 3.11 asyncio.wait_for() starts a task: use asyncio.timeout()."
+    )
+
+
 def refusal(child: str, parent: str, alias: str = "default") -> str:
     return (
         f"Task {child!r} queried database {alias!r}, on which the task that started "
         f"it, {parent!r}, is in a transaction. The query would run outside that "
         "transaction, on another connection. Run it in the same task, or pass the "
         "queries to gather_queries(); work that is not part of the transaction starts "
-        f"after it (aon_commit). See {DOCS}#connection-ownership"
+        f"after it (aon_commit).{WAIT_FOR} See {DOCS}#connection-ownership"
     )
 
 

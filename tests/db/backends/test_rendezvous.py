@@ -94,7 +94,7 @@ async def test_what_must_be_alone_goes_last_and_one_after_the_other() -> None:
 
     def alone(*names: str) -> list[str]:
         if meeting.rendezvous is not None:
-            meeting.rendezvous.wait_alone()
+            meeting.rendezvous.wait_alone("a savepoint")
         assert meeting.rendezvous is None
         return [meeting.ask(name) for name in names]
 

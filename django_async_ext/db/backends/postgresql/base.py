@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_async_ext.exceptions import describe
 
 try:
-    import psycopg  # noqa: F401
+    import psycopg
 except ImportError as error:
     raise ImproperlyConfigured(
         describe(
@@ -51,7 +51,11 @@ class DatabaseWrapper(LoopDatabaseWrapper, django_postgresql.DatabaseWrapper):
     @property
     def pool(self) -> Any:
         """Django's pool of psycopg_pool, for synchronous use only."""
-        return None if self._is_leasing() or self._lease else super().pool
+        pool = None if self._is_leasing() or self._lease else super().pool
+        if pool is not None and pool.connection_class is psycopg.Connection:
+            # The loop may be lent the thread's transaction, and must not block then.
+            pool.connection_class = driver.Connection
+        return pool
 
     def get_connection_params(self) -> dict[str, Any]:
         """As in Django, without the option that is ours; on the loop with limits."""

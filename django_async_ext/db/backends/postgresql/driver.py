@@ -57,11 +57,13 @@ class PipelinedCursor(LeasedCursor):
         """Close the cursor without touching its connection."""
         self._closed = True
 
-    def execute(self, *args: Any, **kwargs: Any) -> Any:
+    def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
         """Queue the statement and return when its answer is there."""
+        if not params and _has_several(query):
+            self._leave_pipeline("several statements in one")
         rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
         try:
-            super().execute(*args, **kwargs)  # type: ignore[misc]
+            super().execute(query, params, **kwargs)  # type: ignore[misc]
             if rendezvous is not None:
                 rendezvous.exchange(self)
         except Exception:
@@ -74,17 +76,23 @@ class PipelinedCursor(LeasedCursor):
 
     def executemany(self, *args: Any, **kwargs: Any) -> None:
         """Execute many; outside of any pipeline, which would hide the counts."""
-        rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
-        if rendezvous is not None:
-            rendezvous.wait_alone()
+        self._leave_pipeline("executemany()")
         super().executemany(*args, **kwargs)  # type: ignore[misc]
 
     def copy(self, *args: Any, **kwargs: Any) -> Any:
         """Copy, which no pipeline can."""
+        self._leave_pipeline("COPY")
+        return super().copy(*args, **kwargs)  # type: ignore[misc]
+
+    def _leave_pipeline(self, what: str) -> None:
         rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
         if rendezvous is not None:
-            rendezvous.wait_alone()
-        return super().copy(*args, **kwargs)  # type: ignore[misc]
+            rendezvous.wait_alone(what)
+
+
+def _has_several(query: Any) -> bool:
+    # One with a semicolon in a literal runs alone as well, which harms nothing.
+    return isinstance(query, str) and ";" in query.rstrip("; \n")
 
 
 class Pipeline(psycopg.Pipeline):
@@ -264,6 +272,8 @@ class Connection(Leasable, psycopg.Connection[Any]):
         found: dict[Any, Exception] = {
             c: errors.PipelineAborted(aborted) for c in failed
         }
+        for error in found.values():
+            error.__cause__ = first
         if failed and first is not None:
             found[failed[0]] = first
         return found
