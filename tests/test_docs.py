@@ -19,7 +19,7 @@ SOURCES = sorted((ROOT / "django_async_ext").rglob("*.py"))
 TESTS = {
     name
     for module in (ROOT / "tests").rglob("test_*.py")
-    for name in re.findall(r"^(?:async )?def (test_\w+)", module.read_text(), re.M)
+    for name in re.findall(r"^ *(?:async )?def (test_\w+)", module.read_text(), re.M)
 }
 
 # A dotted name of the package, not part of a path or of a longer name.
@@ -52,6 +52,21 @@ def test_names_quoted_in_the_docs_exist(page: Path) -> None:
 def test_tests_named_in_the_docs_exist(page: Path) -> None:
     named = set(re.findall(r"``(test_\w+)``", page.read_text()))
     assert not sorted(named - TESTS)
+
+
+@pytest.mark.parametrize("page", ["transactions", "cancellation"])
+def test_every_promise_names_the_tests_that_hold_it(page: str) -> None:
+    text = (DOCS / "topics" / f"{page}.rst").read_text()
+    _, promised, _ = re.split(r"^What is (?:not )?promised\n=+\n", text, flags=re.M)
+    titles = re.findall(r"^(\S.*)\n-+$", promised, re.M)
+    promises = re.split(r"^\S.*\n-+\n", promised, flags=re.M)[1:]
+    assert len(titles) == len(promises) > 5
+    held = re.compile(r"^Held by.*?``test_\w+``.*?\n(?:\n|\Z)", re.M | re.S)
+    assert not [
+        title
+        for title, promise in zip(titles, promises, strict=True)
+        if not held.search(promise + "\n")
+    ]
 
 
 def test_every_public_name_has_an_entry() -> None:
