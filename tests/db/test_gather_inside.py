@@ -40,6 +40,49 @@ async def test_queries_in_a_transaction_share_one_round_trip() -> None:
     assert trace.count("Sync") == 1
 
 
+async def test_the_first_gather_takes_begin_along() -> None:
+    async with aatomic():
+        with traced(connection) as trace:
+            await gather_queries(*(Tag.objects.acreate(name=str(n)) for n in range(9)))
+        assert await Tag.objects.acount() == 9
+    assert trace.round_trips == 1
+    assert await Tag.objects.acount() == 9
+
+
+async def test_a_first_gather_that_fails_leaves_a_transaction_to_roll_back() -> None:
+    await Tag.objects.acreate(name="known")
+    with pytest.raises(IntegrityError):
+        async with aatomic():
+            await gather_queries(
+                Tag.objects.acreate(name="known"), Tag.objects.acreate(name="new")
+            )
+    async with aatomic():
+        with pytest.raises(TooComplicatedError):
+            await gather_queries(
+                Tag.objects.acount(), fail(TooComplicatedError("very", how=1))
+            )
+        assert connection.connection.info.transaction_status.name == "INTRANS"
+        await Tag.objects.acreate(name="later")
+    assert {tag.name async for tag in Tag.objects.all()} == {"known", "later"}
+    assert is_at_rest()
+
+
+@pytest.mark.parametrize("error", [TooComplicatedError, asyncio.CancelledError])
+async def test_a_begin_that_was_never_sent_is_not_taken_for_the_next_one(
+    error: Any,
+) -> None:
+    raised = error("very", how=1) if error is TooComplicatedError else error()
+    with pytest.raises(error):
+        async with aatomic():
+            await gather_queries(Tag.objects.acreate(name="never"), fail(raised))
+    with pytest.raises(LookupError):
+        async with aatomic():
+            await gather_queries(Tag.objects.acreate(name="never"), Tag.objects.acount)
+            raise LookupError
+    assert await Tag.objects.acount() == 0
+    assert is_at_rest()
+
+
 async def test_gathered_queries_belong_to_the_transaction() -> None:
     async with aatomic():
         await Tag.objects.acreate(name="unseen")

@@ -42,6 +42,9 @@ class Rendezvous:
     returns the errors by cursor.
     """
 
+    #: Whether the queue begins the transaction that its statements are in.
+    has_begun = False
+
     def __init__(self, flush: Callable[[list[Any]], dict[Any, Exception]]) -> None:
         self._flush = flush
         self._queue: list[Any] = []

@@ -238,6 +238,17 @@ class Connection(Leasable, psycopg.Connection[Any]):
         else:
             await asyncio.to_thread(self.cancel_safe, timeout=timeout)
 
+    def _start_query(self) -> Any:
+        """Follows psycopg, whose BEGIN costs a pipeline a round trip of its own."""
+        if self.rendezvous is None:
+            yield from super()._start_query()
+        elif not (self._autocommit or self.rendezvous.has_begun) and (
+            self.pgconn.transaction_status == IDLE
+        ):
+            # libpq does not know of it before it is flushed.
+            self.rendezvous.has_begun = True
+            yield from self._exec_command(self._get_tx_start_command())
+
     def shared_pipeline(self) -> Any:
         """Start a pipeline for ``flush_pipeline()``, which ends each round."""
         self._pipeline = self._pipeline or Pipeline(self)
@@ -246,6 +257,8 @@ class Connection(Leasable, psycopg.Connection[Any]):
     def flush_pipeline(self, queue: list[Any]) -> dict[Any, Exception]:
         """Send the queued statements, read the answers; return errors by cursor."""
         rendezvous, self.rendezvous = self.rendezvous, None
+        assert rendezvous is not None
+        rendezvous.has_begun = False
         first: Exception | None = None
         cancelled: asyncio.CancelledError | None = None
         try:
