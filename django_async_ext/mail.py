@@ -73,46 +73,54 @@ class _LoopSMTPS(smtplib.SMTP_SSL, _LoopSMTP):
     """The same over TLS from the first byte."""
 
 
+_ON_LOOP = {smtplib.SMTP: _LoopSMTP, smtplib.SMTP_SSL: _LoopSMTPS}
+
+
 class EmailBackend(smtp.EmailBackend):
     """Django's SMTP backend, whose connection waits on the loop inside the bridge.
 
     A connection is used where it was opened: on one loop, or in plain code.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._partial_connection: smtplib.SMTP | None
-        # Django's is an RLock, to which all tasks of a thread are one holder.
-        self._lock: Any = Lock()
+    _partial_connection: smtplib.SMTP | None
+
+    @property
+    def _lock(self) -> Any:
+        return self.__dict__["_lock"]
+
+    @_lock.setter
+    def _lock(self, stock: Any) -> None:  # noqa: ARG002 (an RLock)
+        # To an RLock all tasks of a thread are one holder.
+        self.__dict__["_lock"] = Lock()
 
     @property
     def connection_class(self) -> type[smtplib.SMTP]:
         """As in Django."""
-        if in_bridge():
-            return _LoopSMTPS if self.use_ssl else _LoopSMTP
-        return super().connection_class
+        stock: type[smtplib.SMTP] = super().connection_class
+        return _ON_LOOP.get(stock, stock) if in_bridge() else stock
 
     @cached_property
     def ssl_context(self) -> ssl.SSLContext:
         """As in Django, for sockets of either kind."""
-        stock: Any = vars(smtp.EmailBackend)["ssl_context"]
         # It reads the certificates of every authority.
-        return with_loop_sockets(FILES.call(stock.func, self))
+        return with_loop_sockets(
+            FILES.call(lambda: super(EmailBackend, self).ssl_context)
+        )
 
     def open(self) -> bool | None:
         """As in Django."""
         _look_up_own_name()
-        try:
-            return super().open()
-        except BaseException:
-            self._drop()
-            raise
+        return super().open()
 
-    def _drop(self) -> None:
-        # Django leaves it to the garbage collector when the login fails.
-        partial, self._partial_connection = self._partial_connection, None
-        if partial is not None:
-            partial.close()
+    def send_messages(self, email_messages: Sequence[mail.EmailMessage]) -> int:
+        """As in Django."""
+        try:
+            return super().send_messages(email_messages)
+        finally:
+            # Django leaves it to the garbage collector when the login failed.
+            partial, self._partial_connection = self._partial_connection, None
+            if partial is not None:
+                partial.close()
 
 
 class FileBasedEmailBackend(filebased.EmailBackend):

@@ -15,7 +15,7 @@ from _environment import (
     run,
     stop_on_signals,
 )
-from _services import caches, mariadb, postgres
+from _services import find_caches, mariadb, postgres
 from _services.programs import apt_install
 
 # Without it the MySQL engine is tested on PyMySQL alone.
@@ -93,7 +93,7 @@ def choose(options: argparse.Namespace) -> list[Pair]:
 def run_tests(pair: Pair, pytest_arguments: list[str]) -> int:
     python = make_environment(pair, "test")
     print(f"Testing on {pair}", flush=True)
-    caches()
+    find_caches()
     with postgres(python) as url, mariadb() as mysql_url:
         env = os.environ | {"DATABASE_URL": url}
         if mysql_url is not None:

@@ -7,10 +7,18 @@ To add one: a ``Program`` and a context manager that ends in ``serving()``, as i
 ``mariadb.py``.
 """
 
-from .caches import caches
+from .caches import find_caches, memcached, redis
 from .chromium import chromium
 from .mariadb import mariadb
 from .pgbouncer import pgbouncer
 from .postgresql import postgres
 
-__all__ = ["caches", "chromium", "mariadb", "pgbouncer", "postgres"]
+__all__ = [
+    "chromium",
+    "find_caches",
+    "mariadb",
+    "memcached",
+    "pgbouncer",
+    "postgres",
+    "redis",
+]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -59,13 +61,24 @@ def main() -> int:
     options.django = options.django or SERIES[-1]
     python = environment(options.django, options.python, options.interpreter)
     labels = resolve(options.labels, python.tests)
-    with ENGINES[options.engine].server(Path(python.python)) as url:
+    with ENGINES[options.engine].server(Path(python.python)) as url, _caches():
         job = Job(
             python, options.engine, url, options.label_timeout, options.test_timeout
         )
         print(", ".join(" ".join(one) for one in job.versions.items()))
         found = list(_run_all(job, labels, options))
     return _summary(found)
+
+
+@contextmanager
+def _caches() -> Iterator[None]:
+    """Start what Django's tests of caches need, where it can be had."""
+    from _services import memcached, redis
+
+    with redis() as url, memcached() as address:
+        os.environ["REDIS_URL"] = url or ""
+        os.environ["MEMCACHED_ADDRESS"] = address or ""
+        yield
 
 
 def _options() -> argparse.Namespace:

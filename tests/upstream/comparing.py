@@ -104,12 +104,16 @@ def judge(
     for difference in found:
         known = difference.test in awaited
         (verdict.explained if known else verdict.unexplained).append(difference)
-    ran = awaited & (baseline.outcomes.keys() | ours.outcomes.keys())
+    ran = {test for test in awaited if _ran(baseline, test) or _ran(ours, test)}
     verdict.gone = sorted(ran - {difference.test for difference in found})
     verdict.blocking = sorted({test for test, _ in ours.blocking} - set(may_block))
     if in_bridge:
         verdict.off_loop = sorted(ours.off_loop)
     return verdict
+
+
+def _ran(run: LabelRun, test: str) -> bool:
+    return test in run.outcomes and run.outcomes[test].outcome != "skip"
 
 
 def load_expected(path: Path = EXPECTED) -> list[Expected]:

@@ -36,3 +36,14 @@ DATABASES = {alias: _database(alias) for alias in ("default", "other")}
 SECRET_KEY = "django_tests_secret_key"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 USE_TZ = False
+
+_CACHES = "django.core.cache.backends"
+CACHES = {"default": {"BACKEND": f"{_CACHES}.locmem.LocMemCache"}}
+# Django tests these when they are configured.
+if os.environ.get("REDIS_URL"):
+    backend = f"{_CACHES}.redis.RedisCache"
+    CACHES["redis"] = {"BACKEND": backend, "LOCATION": os.environ["REDIS_URL"]}
+if os.environ.get("MEMCACHED_ADDRESS"):
+    backend = f"{_CACHES}.memcached.PyMemcacheCache"
+    address = os.environ["MEMCACHED_ADDRESS"]
+    CACHES["memcached"] = {"BACKEND": backend, "LOCATION": address}

@@ -31,6 +31,7 @@ import unittest
 from functools import partial
 
 from asgiref.sync import AsyncToSync
+from django_suite_backends import substitute
 
 #: Exit status of a run that was ended because one test took too long.
 TEST_TIMEOUT = 70
@@ -235,6 +236,7 @@ def prepare(mode, records, left_out):
             from django.apps import AppConfig
 
             AppConfig.create("django_async_ext").ready()
+            substitute()
         if mode == "handler":
             use_handler()
         return recording_runner(original(*args), left_out)
