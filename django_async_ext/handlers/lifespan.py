@@ -13,8 +13,8 @@ from typing import Any
 
 from django.db import Error
 
-from django_async_ext import loops
-from django_async_ext.db.backends.registry import open_pools
+from django_async_ext import conf, loops
+from django_async_ext.db.backends.registry import drain_pools, open_pools
 
 logger = logging.getLogger("django_async_ext.handlers")
 
@@ -30,5 +30,7 @@ async def serve(
         except Error as error:
             logger.warning("Could not open the connection pools: %s", error)
         await send({"type": "lifespan.startup.complete"})
+    # A task that the server has just cancelled is still about its statement.
+    await drain_pools(conf.get("CANCEL_TIMEOUT"))
     loops.end_running()
     await send({"type": "lifespan.shutdown.complete"})

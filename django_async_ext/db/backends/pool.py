@@ -19,6 +19,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -61,6 +62,7 @@ class Pool:
         self._waiting: deque[asyncio.Future[Leasable | None]] = deque()
         self._chores: set[asyncio.Task[None]] = set()
         self._shrinker: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Event | None = None
 
     # Taking
 
@@ -98,6 +100,8 @@ class Pool:
     def forget(self) -> None:
         """Give back the room of a connection that could not be opened."""
         self._size -= 1
+        if self._drained is not None and not self._size:
+            self._drained.set()
         self._offer_room()
 
     def _wait_for_one(self) -> Leasable | None:
@@ -190,6 +194,15 @@ class Pool:
         self._waiting.clear()
         while self._idle:
             self.drop(self._idle.pop())
+
+    async def drain(self, seconds: float) -> None:
+        """Close, and wait until those in use came back, but not for ever."""
+        self.close()
+        self._drained = asyncio.Event()
+        if self._size:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._drained.wait()
 
     def close_all(self) -> None:
         """Close those in use too: the event loop that uses them has ended."""

@@ -51,6 +51,12 @@ async def open_pools() -> None:
                 await pool_for(wrapper).fill()
 
 
+async def drain_pools(seconds: float) -> None:
+    """Close the pools of the running loop as the connections in use come back."""
+    pools = _pools.values.get(asyncio.get_running_loop(), {})
+    await asyncio.gather(*(pool.drain(seconds) for pool in pools.values()))
+
+
 def close_pools(alias: str) -> None:
     """Close the pools of ``alias`` on the running loop and on closed loops."""
     running = asyncio._get_running_loop()
