@@ -86,7 +86,7 @@ def worst(places: Iterable[Place]) -> Place:
 def database(alias: str) -> Place:
     """Where queries to database ``alias`` wait."""
     engine = connections.settings[alias]["ENGINE"]
-    if engine == f"{OURS}.db.backends.sqlite3":
+    if within(engine, f"{OURS}.db.backends.sqlite3", f"{OURS}.db.backends.threaded"):
         return Place(WORKER, "each connection has a worker")
     if engine == f"{OURS}.db.backends.mysql":
         return _mysql(alias)
@@ -204,7 +204,7 @@ def email_backend(path: str) -> Place:
         return _on_loop()
     change = DECLARE.format(name=path)
     if within(path, "django"):
-        change = "Send e-mail in a thread, or from a queue of tasks."
+        change = f"Use {OURS}.mail.EmailBackend."
     return declared_name(path) or Place(THREAD, f"{path} may block", change)
 
 

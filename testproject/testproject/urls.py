@@ -3,7 +3,9 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from django_async_ext import on_loop
+
 urlpatterns = [
-    path("admin/", admin.site.urls),
+    path("admin/", on_loop(admin.site.urls)),
     path("", include("atlas.urls")),
 ]
