@@ -55,9 +55,9 @@ _watching: WeakValueDictionary[tuple[int, int, str], Watcher] = WeakValueDiction
 class Watcher:
     """Watches one descriptor for one task at a time, over many waits.
 
-    The reader stays registered between waits, and the task that waits runs in
-    the very callback of the loop in which the descriptor became ready: so a
-    wait costs neither two system calls nor a second turn of the loop. Must be
+    The reader stays registered between waits, and on asyncio's own loops the
+    task that waits runs in the very callback in which the descriptor became
+    ready: so a wait costs neither two system calls nor a second turn. Must be
     closed before, or at once after, the descriptor is. A second one for the same
     descriptor takes over from one in which nobody waits, and is refused otherwise.
     """
@@ -140,7 +140,7 @@ class Watcher:
         return not self.loop.is_closed() and self._process == os.getpid()
 
     def _on_readable(self) -> None:
-        if self._waiter is not None and self._wants_read and not self._waiter.done():
+        if self._waiter is not None and self._wants_read:
             self._waiter.wake((True, False))
         elif self._is_registered:
             # Nobody reads now: the loop would call again and again.
@@ -150,24 +150,32 @@ class Watcher:
 
 
 class _Wake(asyncio.Future[Readiness]):
-    """A future that resumes its task at once, not in the loop's next turn."""
+    """A future that resumes its task at once, if the loop is written in Python.
+
+    libuv keeps a list of the ready descriptors on the C stack while it calls back,
+    and changes it when a descriptor is registered or forgotten. A greenlet has that
+    piece of the stack swapped for its own: its code, resumed in such a callback,
+    would let libuv write there. In the loop's next turn there is no such list.
+    """
 
     def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
+        self._at_once = isinstance(loop, asyncio.BaseEventLoop)
         self._resumers: list[tuple[Callable[[Any], object], Context | None]] = []
 
     def add_done_callback(
         self, fn: Callable[[Any], object], /, *, context: Context | None = None
     ) -> None:
-        if self.done():
+        if self.done() or not self._at_once:
             super().add_done_callback(fn, context=context)
         else:
             self._resumers.append((fn, context))
 
     def remove_done_callback(self, fn: Callable[[Any], object], /) -> int:
+        removed = super().remove_done_callback(fn)
         before = len(self._resumers)
         self._resumers = [entry for entry in self._resumers if entry[0] != fn]
-        return before - len(self._resumers)
+        return removed + before - len(self._resumers)
 
     def cancel(self, msg: Any | None = None) -> bool:
         cancelled = super().cancel(msg)

@@ -186,6 +186,44 @@ async def test_data_that_nobody_waits_for_does_not_keep_the_loop_busy(
     watcher.close()
 
 
+@pytest.mark.parametrize(
+    ("factory", "order"),
+    [
+        (asyncio.new_event_loop, ["task", "other callback"]),
+        (uv_loop, ["other callback", "task"]),
+    ],
+)
+def test_only_a_loop_in_python_resumes_a_task_in_its_callback(
+    pair: Pair, factory: Factory, order: list[str]
+) -> None:
+    # Inside libuv's callbacks the code of a greenlet could damage the C stack.
+    ours, theirs = pair
+    log: list[str] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        watcher = Watcher(ours.fileno())
+        task = asyncio.create_task(on_loop(lambda: wait_and_log(watcher))())
+        await answer(None)
+        second, sender = socket.socketpair()
+        with second, sender:
+            loop.add_reader(second, log.append, "other callback")
+            theirs.send(b"data")
+            sender.send(b"data")
+            await task
+            loop.remove_reader(second)
+        watcher.close()
+
+    def wait_and_log(watcher: Watcher) -> None:
+        watcher.wait(True, False)
+        log.append("task")
+        ours.recv(16)
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+    assert list(dict.fromkeys(log))[:2] == order
+
+
 async def test_a_closed_watcher_leaves_nothing_with_the_loop(pair: Pair) -> None:
     ours, _ = pair
     fill(ours)
