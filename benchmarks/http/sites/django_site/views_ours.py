@@ -39,7 +39,7 @@ wait = on_loop(views_sync.wait)
 
 async def gather(request: HttpRequest) -> JsonResponse:
     gets = (World.objects.aget(pk=pk) for pk in choices.several())
-    return answers.worlds_answer(await gather_queries(*gets))
+    return answers.worlds_answer(await gather_queries(*gets, pipeline=True))
 
 
 async def fortunes(request: HttpRequest) -> HttpResponse:
