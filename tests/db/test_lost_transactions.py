@@ -171,6 +171,19 @@ async def test_a_transaction_that_the_server_aborted_is_an_error_at_its_end(
     assert not hooks
 
 
+async def test_without_hooks_an_aborted_transaction_ends_as_in_django_and_is_logged(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with aatomic():
+        await Account.objects.acreate()
+        with pytest.raises(DatabaseError):
+            await on_loop(execute)("SELECT no_such_column")
+    assert await accounts() == 0
+    [logged] = caplog.messages
+    assert "on database 'default' cannot be committed: a statement in it" in logged
+    assert pool_stats()["in_use"] == 0
+
+
 # Connections that are lost
 
 
