@@ -30,7 +30,7 @@ def redis() -> Iterator[str | None]:
         port = free_port()
         command = [program, "--port", port, "--bind", "127.0.0.1", "--save", ""]
         with serving(command, port, folder):
-            yield f"redis://127.0.0.1:{port}/0"
+            yield f"redis://127.0.0.1:{port}"
 
 
 @contextmanager
