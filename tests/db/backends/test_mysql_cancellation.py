@@ -26,7 +26,7 @@ from tests.db.test_cancellation import (
 )
 
 pytestmark = pytest.mark.django_db(
-    transaction=True, databases=["default", "mysql", "mysqlclient"]
+    transaction=True, databases=["default", "replica", "mysql", "mysqlclient"]
 )
 
 ON_MYSQL = ROWS.replace("AS TEXT", "AS CHAR")
