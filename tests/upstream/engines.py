@@ -88,4 +88,19 @@ ENGINES = {
         requirements="mysql.txt",
         options=(("driver", "mysqlclient"),),
     ),
+    "threaded": Engine(
+        f"{_DJANGO}.sqlite3",
+        f"{_OURS}.threaded",
+        "SQLite",
+        options=(("engine", f"{_DJANGO}.sqlite3"),),
+    ),
+    "threaded-postgresql": Engine(
+        f"{_DJANGO}.postgresql",
+        f"{_OURS}.threaded",
+        "PostgreSQL",
+        server=_postgresql,
+        requirements="postgres.txt",
+        extra="postgresql",
+        options=(("engine", f"{_DJANGO}.postgresql"),),
+    ),
 }

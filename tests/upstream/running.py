@@ -23,6 +23,9 @@ from tests.upstream.engines import ENGINES, Engine
 from tests.upstream.outcomes import LabelRun, Outcome
 from tests.upstream.source import CACHE, CHECKOUT, Environment
 
+#: Other checkouts may use the same server, or the same cache.
+_CHECKOUT_ID = f"{zlib.crc32(str(CHECKOUT).encode()) & 0xFFFF:x}"
+
 INSIDE = Path(__file__).with_name("inside")
 
 #: How often a label is run again after a test ended its process.
@@ -121,9 +124,7 @@ def _variables(job: Job, mode: str, label: str) -> dict[str, str]:
     engine, options = job.row.ours, dict(job.row.options)
     if mode == "baseline":
         engine, options = job.row.django, {}
-    # Another checkout may be using the same server.
-    checkout = zlib.crc32(str(CHECKOUT).encode()) & 0xFFFF
-    name = f"{checkout:x}_{job.environment.django}_{mode}_{label}"
+    name = f"{_CHECKOUT_ID}_{job.environment.django}_{mode}_{label}"
     return os.environ | {
         "DJANGO_SETTINGS_MODULE": "django_suite_settings",
         "DJANGO_SUITE_ENGINE": engine,
@@ -144,7 +145,7 @@ def _package_folder() -> Path:
     With the checkout itself on the path, its other folders would shadow names
     that Django's tests create, such as "testproject".
     """
-    folder = CACHE / "path"
+    folder = CACHE / f"path-{_CHECKOUT_ID}"
     link = folder / "django_async_ext"
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from copy import copy
 from io import StringIO
 from typing import Any
 
@@ -67,6 +68,14 @@ def test_a_wrapper_is_that_of_its_engine_too() -> None:
     assert not isinstance(sqlite, PostgreSQL)
     assert [threaded.vendor, sqlite.vendor] == ["postgresql", "sqlite"]
     assert type(threaded.copy()) is type(threaded)
+
+
+def test_a_wrapper_can_be_copied() -> None:
+    # As Django's own tests do.
+    copied = copy(connections["threaded_sqlite"])
+    assert isinstance(copied, (DatabaseWrapper, SQLite))
+    assert copied.vendor == "sqlite"
+    assert copied.settings_dict == connections["threaded_sqlite"].settings_dict
 
 
 def test_outside_the_loop_it_is_the_engine_itself() -> None:

@@ -130,10 +130,16 @@ class WorkerWrapper(LoopDatabaseWrapper):
 class DatabaseWrapper(WorkerWrapper):
     """Gives a wrapper of a class of its own for each engine; see the module."""
 
-    def __new__(cls, settings_dict: dict[str, Any], alias: str = "default") -> Any:
-        """Make a wrapper that is the engine's too, with its features and vendor."""
+    def __new__(
+        cls, settings_dict: dict[str, Any] | None = None, alias: str = "default"
+    ) -> Any:
+        """Make a wrapper that is the engine's too, with its features and vendor.
+
+        Without settings it is one that is being copied, and has its class.
+        """
         if cls is not DatabaseWrapper:
             return super().__new__(cls)
+        assert settings_dict is not None
         return super().__new__(_threaded(wrapped_class(settings_dict, alias)))
 
 
