@@ -26,24 +26,53 @@ class Lock:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.locked = self._lock.locked
 
-    def __enter__(self) -> None:
-        if self._lock.acquire(blocking=asyncio._get_running_loop() is None):
-            return
-        freed = asyncio.get_running_loop().create_future()
-        self._waiting.append(freed)
+    def acquire(self, timeout: float | None = None) -> bool:
+        """Wait for the lock, at most ``timeout`` seconds; tell whether it is had."""
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            return self._lock.acquire(timeout=-1 if timeout is None else timeout)
+        if self._lock.acquire(blocking=False):
+            return True
+        deadline = None if timeout is None else loop.time() + timeout
+        freed = self._stand_in_line(loop)
         while not self._lock.acquire(blocking=False):
-            await_(freed)
-            freed = asyncio.get_running_loop().create_future()
-            self._waiting.append(freed)
+            if deadline is not None and loop.time() >= deadline:
+                return False
+            _await(freed, deadline)
+            freed = self._stand_in_line(loop)
         with suppress(ValueError):
             self._waiting.remove(freed)
+        return True
 
-    def __exit__(self, *exc_info: object) -> None:
+    def _stand_in_line(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        freed = loop.create_future()
+        self._waiting.append(freed)
+        return freed
+
+    def release(self) -> None:
+        """Let the next one have it."""
         self._lock.release()
         while self._waiting:
             with suppress(RuntimeError, IndexError):
                 freed = self._waiting.popleft()
                 freed.get_loop().call_soon_threadsafe(_settle, freed)
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
+
+def _await(freed: asyncio.Future[None], deadline: float | None) -> None:
+    timer = None
+    if deadline is not None:
+        timer = freed.get_loop().call_at(deadline, _settle, freed)
+    try:
+        await_(freed)
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def _settle(freed: asyncio.Future[None]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import connection, transaction
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connection, connections, transaction
 from django.test import TestCase, TransactionTestCase
 
 from django_async_ext import aatomic, gather_queries, on_loop
@@ -59,6 +60,31 @@ class InATestCase(TestCase):
 
         await asyncio.gather(*(create(number) for number in range(20)))
         assert await Author.objects.acount() == 21
+
+    async def test_a_query_in_a_thread_may_be_the_first(self) -> None:
+        assert await asyncio.to_thread(Author.objects.count) == 1
+
+    async def test_a_thread_that_closes_its_connection_closes_no_other(self) -> None:
+        def count() -> int:
+            try:
+                return Author.objects.count()
+            finally:
+                connections.close_all()
+
+        assert await asyncio.to_thread(count) == 1
+        await on_loop(count)()
+        assert await Author.objects.acount() == 1
+
+    async def test_requests_that_end_at_once_leave_the_connection_open(self) -> None:
+        requests = (self.async_client.get("/") for _ in range(20))
+        responses = await asyncio.gather(*requests)
+        assert {response.status_code for response in responses} == {404}
+        assert await Author.objects.acount() == 1
+
+    async def test_queries_are_counted_in_a_block_that_does_not_wait(self) -> None:
+        with self.assertNumQueries(2):
+            await Author.objects.acount()
+            await asyncio.create_task(Author.objects.acount())
 
     async def test_an_atomic_block_is_a_savepoint(self) -> None:
         with pytest.raises(ZeroDivisionError):
@@ -170,6 +196,19 @@ class InATransactionTestCase(TransactionTestCase):
                 assert connection.pool is not None
                 async_to_sync(wait_for_it)()
 
+    def test_what_the_thread_observes_is_observed_on_the_loop(self) -> None:
+        async def count() -> int:
+            return await Account.objects.acount()
+
+        with self.assertNumQueries(1):
+            async_to_sync(count)()
+
+    async def test_counting_queries_names_what_can_wait(self) -> None:
+        words = "Count queries with `async with self.aassertNumQueries"
+        counting = self.assertNumQueries(1)
+        with pytest.raises(SynchronousOnlyOperation, match=words):
+            counting.__enter__()
+
     def test_what_outlives_the_transaction_is_independent(self) -> None:
         sessions: list[int] = []
 
@@ -199,8 +238,18 @@ class TestWithPytest:
         found = await asyncio.gather(*(Author.objects.aget() for _ in range(5)))
         assert found == [author] * 5
 
+    async def test_a_query_in_a_thread_may_be_the_first(self, author: Author) -> None:
+        assert await asyncio.to_thread(Author.objects.get) == author
+        assert await sync_to_async(Author.objects.get)() == author
+
     async def test_nothing_is_left_of_it(self) -> None:
         assert await Author.objects.acount() == 0
+
+    async def test_queries_are_counted(
+        self, author: Author, django_assert_num_queries: Any
+    ) -> None:
+        with django_assert_num_queries(1):
+            assert await Author.objects.aget() == author
 
 
 def _session(*_: Any) -> int:

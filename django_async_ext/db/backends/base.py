@@ -9,6 +9,7 @@ business of the connection.
 from __future__ import annotations
 
 import asyncio
+import threading
 from asyncio import current_task
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,7 +19,7 @@ from django.db.utils import Error, InternalError
 
 from django_async_ext import conf
 from django_async_ext.bridge import shielded
-from django_async_ext.db.backends import endings, ownership
+from django_async_ext.db.backends import endings, ownership, turns
 from django_async_ext.db.backends.guard import install as install_guard
 from django_async_ext.db.backends.idle import IdleWatch
 from django_async_ext.db.backends.leasable import Leasable
@@ -31,6 +32,7 @@ class LoopDatabaseWrapper(LeasingWrapper):
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         ownership.install()
+        turns.install()
         install_guard()
         super().__init__(settings_dict, alias)
         if self._shares_pool and asyncio._get_running_loop() is not None:
@@ -71,6 +73,30 @@ class LoopDatabaseWrapper(LeasingWrapper):
         """As in Django, but a lent transaction may be used in other threads."""
         if not self.is_lent():
             super().validate_thread_sharing()
+
+    def is_borrowed(self) -> bool:
+        """Tell whether the calling code uses a transaction that was lent to it."""
+        if not self.is_lent():
+            return False
+        loop = asyncio._get_running_loop()
+        if self.owner is not None:
+            return loop is None or current_task(loop) is not self.owner
+        return loop is not None or self._thread_ident != threading.get_ident()
+
+    def close(self) -> None:
+        """As in Django, but what is borrowed is another's to close."""
+        if not self.is_borrowed():
+            super().close()
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """As in Django, at the end of a request; one of a test ends no test."""
+        if not self.is_borrowed():
+            super().close_if_unusable_or_obsolete()
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        """As in Django; a lent transaction is used by one after the other."""
+        cursor = super().create_cursor(name)
+        return turns.shared(cursor, self) if self.is_lent() else cursor
 
     # Transactions
 

@@ -12,6 +12,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from types import FrameType
 from typing import Any
 
@@ -44,6 +45,8 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         if hasattr(wrapper, "make_pool") or not _would_block(wrapper):
             raise RuntimeError("Django may go on")
         text = wrong_engine(wrapper)
+    elif _does_nothing(sys._getframe(1), wrapper):
+        raise RuntimeError("Django may go on")
     else:
         text = _outside(wrapper)
     if os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
@@ -58,6 +61,13 @@ def _is_wrapper(guarded: Any) -> bool:
 def _would_block(guarded: Any) -> bool:
     # The dummy engine only says that DATABASES is empty.
     return _is_wrapper(guarded) and not isinstance(guarded, DummyWrapper)
+
+
+def _does_nothing(frame: FrameType, wrapper: Any) -> bool:
+    # As assertNumQueries() in a TestCase, whose connection is open.
+    guarded = getattr(frame.f_locals.get("func"), "__name__", None)
+    is_ours = hasattr(wrapper, "make_pool")
+    return guarded == "ensure_connection" and is_ours and bool(wrapper.connection)
 
 
 def _guarded(frame: FrameType) -> Any:
@@ -85,14 +95,29 @@ def _outside(wrapper: Any) -> str:
             return lazy
     if not _is_wrapper(wrapper):
         return _DJANGO_TEXT
+    remedy = (
+        "Use the awaitable method of the same name with an 'a' in front (aget, "
+        "asave, ...), or call the function as `await on_loop(fn)(...)`."
+    )
+    if any(map(_counts_queries, islice(_callers(sys._getframe(2)), 4))):
+        remedy = (
+            "Count queries with `async with self.aassertNumQueries(...)` of "
+            "django_async_ext.test, or `async with acapture_queries()`."
+        )
     return describe(
         "query-outside-bridge",
         _DJANGO_TEXT,
         f"A synchronous query to database {wrapper.alias!r} would block the event "
         "loop.",
-        "Use the awaitable method of the same name with an 'a' in front (aget, "
-        "asave, ...), or call the function as `await on_loop(fn)(...)`.",
+        remedy,
     )
+
+
+def _counts_queries(frame: FrameType) -> bool:
+    if frame.f_code.co_name != "__enter__":
+        return False
+    kinds = type(frame.f_locals.get("self")).__mro__
+    return any(kind.__name__ == "CaptureQueriesContext" for kind in kinds)
 
 
 def _callers(frame: FrameType | None) -> Iterator[FrameType]:

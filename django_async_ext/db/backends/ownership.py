@@ -106,9 +106,11 @@ class TaskConnections:
         own = [w for w in self._own().values() if isinstance(w, TaskOwned)]
         lent = [wrapper for wrapper in own if wrapper.transaction is not None]
         token = _ancestors.set(_ancestors.get())
+        for wrapper in own:
+            # Without a transaction too: what observes its queries observes those.
+            announce(wrapper)
         for wrapper in lent:
             wrapper.begin_loan()
-            announce(wrapper)
         try:
             yield
         finally:
@@ -130,6 +132,8 @@ class TaskOwned:
     transaction: object | None = None
     #: How many calls its thread waits for that may use it meanwhile.
     loans = 0
+    #: Who uses the transaction when, while it is lent; see ``turns``.
+    turns: Any = None
 
     def is_lent(self) -> bool:
         """Tell whether others may use its transaction."""

@@ -58,9 +58,9 @@ class Pool:
         self._reset = reset
         self._size = 0
         self._idle: deque[Leasable] = deque()
-        self._lent: set[Leasable] = set()
+        self.lent: set[Leasable] = set()
         self._waiting: deque[asyncio.Future[Leasable | None]] = deque()
-        self._chores: set[asyncio.Task[None]] = set()
+        self.chores: set[asyncio.Task[None]] = set()
         self._shrinker: asyncio.TimerHandle | None = None
         self._drained: asyncio.Event | None = None
 
@@ -78,7 +78,7 @@ class Pool:
         while self._idle:
             connection = self._idle.pop()
             if connection.expires_at > monotonic() and connection.is_alive():
-                self._lent.add(connection)
+                self.lent.add(connection)
                 return connection
             self.drop(connection)
         if self._size < self.options.max_size:
@@ -93,7 +93,7 @@ class Pool:
         spread = random.uniform(0.95, 1.0)  # noqa: S311 (no secret)
         connection.expires_at = monotonic() + lifetime * spread
         connection.home = self
-        self._lent.add(connection)
+        self.lent.add(connection)
         if self._size < self.options.min_size:
             self._start(self.fill())
 
@@ -151,12 +151,12 @@ class Pool:
         elif connection.reset_sql or self.options.reset:
             self._start(self._reset_and_put(connection))
         else:
-            self._lent.discard(connection)
+            self.lent.discard(connection)
             self._hand_on(connection)
 
     def drop(self, connection: Leasable) -> None:
         """Close a connection of this pool and make room for another."""
-        self._lent.discard(connection)
+        self.lent.discard(connection)
         connection.lessee = connection.task = None
         connection.open_cursors.clear()
         connection.terminate()
@@ -167,7 +167,7 @@ class Pool:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                self._lent.add(connection)
+                self.lent.add(connection)
                 waiter.set_result(connection)
                 return
         self._idle.append(connection)
@@ -207,7 +207,7 @@ class Pool:
     def close_all(self) -> None:
         """Close those in use too: the event loop that uses them has ended."""
         self.close()
-        for connection in list(self._lent):
+        for connection in list(self.lent):
             self.drop(connection)
 
     def stats(self) -> dict[str, int]:
@@ -237,11 +237,11 @@ class Pool:
             return
         # In a context of its own: it must not inherit the caller's transaction.
         task = self.loop.create_task(chore, context=contextvars.Context())
-        self._chores.add(task)
+        self.chores.add(task)
         task.add_done_callback(self._end_chore)
 
     def _end_chore(self, task: asyncio.Task[None]) -> None:
-        self._chores.discard(task)
+        self.chores.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             words = "upkeep of the connection pool of database %r failed: %r"
             logger.warning(words, self.alias, error)
@@ -268,7 +268,7 @@ class Pool:
             self.drop(connection)
             raise
         connection.reset_sql = None
-        self._lent.discard(connection)
+        self.lent.discard(connection)
         if self.closed or not connection.is_clean():
             self.drop(connection)
         else:
@@ -282,7 +282,7 @@ class Pool:
                 "pool-timeout",
                 f"No connection to database {self.alias!r}: all "
                 f"{self.options.max_size} are in use and {why}.",
-                f"They are held by {describe_holders(self._lent)}.",
+                f"They are held by {describe_holders(self.lent)}.",
                 "Make the holders finish sooner, lower the concurrency, or raise "
                 "OPTIONS['pool']['max_size'].",
             )

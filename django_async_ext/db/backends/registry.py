@@ -58,8 +58,13 @@ async def drain_pools(seconds: float) -> None:
 
 
 def close_pools(alias: str) -> None:
-    """Close the pools of ``alias`` on the running loop and on closed loops."""
+    """Close the pools of ``alias``, also those of loops that rest between tests."""
     running = asyncio._get_running_loop()
     for loop, pools in list(_pools.values.items()):
-        if (loop is running or loop.is_closed()) and alias in pools:
+        if (loop is running or not loop.is_running()) and alias in pools:
             pools.pop(alias).close()
+
+
+def pools_of(loop: asyncio.AbstractEventLoop) -> list[Pool]:
+    """Return the pools that were used on ``loop``."""
+    return list(_pools.values.get(loop, {}).values())
