@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+# A project of its own, which is run in processes of its own.
+collect_ignore = ["users_project"]
+
 
 @pytest.fixture(scope="session")
 def own_server() -> Iterator[Any]:
