@@ -20,7 +20,10 @@ class AsyncExtConfig(AppConfig):
         conf.validate()
         import_string("django_async_ext.checks.register")()
         engines = [database["ENGINE"] for database in connections.settings.values()]
-        if conf.get("ADOPT_DJANGO") and any(map(_is_ours, engines)):
+        if not any(map(_is_ours, engines)):
+            return
+        import_string("django_async_ext.test.coverage.warn")()
+        if conf.get("ADOPT_DJANGO"):
             for room in ("adoption", "auth", "sessions.loading"):
                 import_string(f"django_async_ext.{room}.adopt")()
 

@@ -9,7 +9,9 @@
     └── UnknownOutcomeError (OperationalError) the answer to COMMIT was lost
 
     RuntimeWarning
-    └── OutsideTransactionWarning           a thread left its task's transaction
+    ├── OutsideTransactionWarning           a thread left its task's transaction
+    ├── LeftBehindWarning                   a test left tasks or connections
+    └── CoverageWarning                     coverage does not see greenlets
 
 Database errors stay Django's, bad settings raise ``ImproperlyConfigured`` and
 synchronous database access on the event loop raises Django's
@@ -51,3 +53,11 @@ class UnknownOutcomeError(AsyncExtError, utils.OperationalError):
 
 class OutsideTransactionWarning(RuntimeWarning):
     """A thread queried outside the transaction of the task that started it."""
+
+
+class LeftBehindWarning(RuntimeWarning):
+    """A test left a task, a transaction or a connection behind."""
+
+
+class CoverageWarning(RuntimeWarning):
+    """Coverage is measured without the setting that makes it see greenlets."""

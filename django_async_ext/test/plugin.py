@@ -1,0 +1,139 @@
+"""The plugin for pytest, beside pytest-django and pytest-asyncio.
+
+Contract: does nothing in a project that has none of our engines loaded, and
+imports nothing of Django before. Adds no hook to the collection of tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+import unittest
+from collections.abc import Callable, Generator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from functools import wraps
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from django_async_ext.exceptions import describe
+
+#: The test that is being run, in all that it starts.
+_running: ContextVar[object] = ContextVar("running", default=None)
+
+
+def _is_in_use() -> bool:
+    return "django_async_ext.db.backends.base" in sys.modules
+
+
+def _leaks() -> Any:
+    return import_module("django_async_ext.test.leaks")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Name the test if it leaves tasks, transactions or connections behind."""
+    cls = getattr(item, "cls", None)
+    is_unittest = isinstance(cls, type) and issubclass(cls, unittest.TestCase)
+    if is_unittest or not isinstance(item, pytest.Function) or not _is_in_use():
+        return (yield)
+    leaks = _leaks()
+    found: list[str] = []
+    blocks = leaks.open_blocks()
+    test = item.obj
+    if inspect.iscoroutinefunction(test):
+        item.obj = _watched(test, found)
+    try:
+        result = yield
+    finally:
+        item.obj = test
+        found += leaks.in_thread(blocks)
+    leaks.warn(item.nodeid, found)
+    return result
+
+
+def _watched(test: Callable[..., Any], found: list[str]) -> Callable[..., Any]:
+    @wraps(test)
+    async def watched(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        leaks, loop = _leaks(), asyncio.get_running_loop()
+        before = asyncio.all_tasks(loop)
+        token = object()
+        _running.set(token)
+        try:
+            return await test(*args, **kwargs)
+        finally:
+            await leaks.settle()
+            others = {t for t in asyncio.all_tasks(loop) if not _started(t, token)}
+            found.extend(leaks.on_loop(loop, before | others))
+
+    return watched
+
+
+def _started(task: asyncio.Task[Any], token: object) -> bool:
+    # A server that a fixture runs starts tasks of its own, while the test runs.
+    get_context = getattr(task, "get_context", None)  # since Python 3.12
+    return get_context is None or get_context().get(_running) is token
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say once more, where it is read, that coverage will be wrong."""
+    if not _is_in_use():
+        return
+    message = import_module("django_async_ext.test.coverage").complaint()
+    if message is not None:
+        terminalreporter.section("django_async_ext", yellow=True)
+        terminalreporter.line(message)
+
+
+# Fixtures
+
+
+@pytest.fixture
+def async_db(db: None) -> None:  # noqa: ARG001 (fixtures are asked for so)
+    """Require the database, for an asynchronous test or fixture.
+
+    As pytest-django's ``db``, which works too; but says so where another engine
+    would not let asynchronous queries into the transaction of the test.
+    """
+    from django.db import connections
+
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block and not hasattr(connection, "make_pool"):
+            pytest.fail(_other_engine(connection), pytrace=False)
+
+
+def _other_engine(connection: Any) -> str:
+    return describe(
+        "async-db-engine",
+        f"The fixture async_db was asked for database {connection.alias!r}, whose "
+        f"ENGINE {connection.settings_dict['ENGINE']!r} does not share the transaction "
+        "of the test with asynchronous queries.",
+        "Set the engine of the same name in django_async_ext.db.backends, or commit "
+        "the rows: @pytest.mark.django_db(transaction=True).",
+    )
+
+
+@pytest.fixture
+def loop_client() -> Any:
+    """Give an ``AsyncClient`` whose requests are handled on the loop."""
+    return import_module("django_async_ext.test.client").AsyncClient()
+
+
+@pytest.fixture
+def async_assert_num_queries() -> Callable[..., Any]:
+    """Give ``async with async_assert_num_queries(num, using="default"): ...``."""
+    acapture_queries = import_module("django_async_ext.test.queries").acapture_queries
+
+    @asynccontextmanager
+    async def expect(num: int, using: str = "default") -> Any:
+        async with acapture_queries(using) as captured:
+            yield captured
+        if len(captured) != num:
+            queries = "\n".join(query["sql"] for query in captured.captured_queries)
+            pytest.fail(f"{num} queries expected, {len(captured)} made:\n{queries}")
+
+    return expect
