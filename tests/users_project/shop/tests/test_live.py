@@ -4,6 +4,7 @@ import asyncio
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from asgiref.sync import sync_to_async
 from django.contrib.staticfiles.testing import StaticLiveServerTestCase
 from django.test import LiveServerTestCase
 
@@ -33,8 +34,7 @@ class LiveTests(LiveServerTestCase):
         caught.exception.close()
 
     async def test_from_an_async_test(self):
-        author_of = make_book
-        book = await asyncio.to_thread(author_of, title="Carmilla")
+        book = await sync_to_async(make_book)(title="Carmilla")
         page = await asyncio.to_thread(self.get, f"/books/{book.pk}/")
         self.assertIn("Carmilla", page)
 
