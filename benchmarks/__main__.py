@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cases import CASES
+from benchmarks.caches import CacheReport
+from benchmarks.cases import CACHE_CASES, CASES, DATABASE_CASES
 from benchmarks.database import CACHE, Inspector, benchmark_database, fill
 from benchmarks.http.cases import CASES as HTTP_CASES
 from benchmarks.http.peers import PEERS
-from benchmarks.modes import MODES
+from benchmarks.modes import CACHE_MODES, MODES
 from benchmarks.protocol import Config
 from benchmarks.report import Report
 from benchmarks.rounds import Plan, run
@@ -40,14 +41,14 @@ def main() -> None:
 
             show_profile(plan(options, url))
         else:
-            compare(plan(options, url))
+            compare(plan(options, url), CacheReport if options.cache else Report)
 
 
-def compare(chosen: Plan) -> None:
+def compare(chosen: Plan, kind: type[Report]) -> None:
     inspector = Inspector(chosen.config.url)
     before = os.getloadavg()[0]
     outcome = run(chosen, inspector)
-    report = Report(chosen, outcome)
+    report = kind(chosen, outcome)
     facts = {
         "python": platform.python_version(),
         "postgresql": inspector.server_version(),
@@ -69,9 +70,12 @@ def compare(chosen: Plan) -> None:
 
 def plan(options: argparse.Namespace, url: str) -> Plan:
     quick = options.quick
+    modes, cases = (
+        (CACHE_MODES, CACHE_CASES) if options.cache else (MODES, DATABASE_CASES)
+    )
     return Plan(
-        modes=options.modes or list(MODES),
-        cases=options.cases or list(CASES),
+        modes=options.modes or list(modes),
+        cases=options.cases or list(cases),
         concurrency=options.concurrency,
         rounds=options.rounds or (2 if quick else 5),
         seconds=options.seconds or (0.3 if quick else 1.0),
@@ -102,8 +106,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--modes",
-        type=chosen_from(list(MODES)),
-        help=", ".join(MODES),
+        type=chosen_from([*MODES, *CACHE_MODES]),
+        help=f"{', '.join(MODES)}; with --cache: {', '.join(CACHE_MODES)}",
     )
     add(
         "--cases",
@@ -139,6 +143,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="show this project at scale instead: tasks, connections, threads",
     )
+    add("--cache", action="store_true", help="measure caches instead, over Redis")
     add(
         "--http",
         action="store_true",

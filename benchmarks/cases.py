@@ -14,6 +14,7 @@ GATHERED = 20
 SLEEPS = 10
 PAGE = 50
 AUTHORS_PER_BOOK = 2
+MANY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +57,11 @@ CASES = {
             SLEEPS,
             most=1,
         ),
+        Case("cache_get", "one small value", 1),
+        Case("cache_set", "one small value, for 300 seconds", 1),
+        Case("cache_get_many", f"{MANY} small values in one call", MANY),
+        Case("cache_incr", "add one to a counter", 1),
     )
 }
+CACHE_CASES = [name for name in CASES if name.startswith("cache_")]
+DATABASE_CASES = [name for name in CASES if name not in CACHE_CASES]

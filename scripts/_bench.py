@@ -2,9 +2,11 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from _environment import find_pairs, make_environment, run, stop_on_signals
-from _services import postgres
+from _services import postgres, redis
 
 
 def main() -> int:
@@ -13,8 +15,20 @@ def main() -> int:
     command = [python, "-m", "benchmarks", *sys.argv[1:]]
     if {"-h", "--help"} & set(sys.argv):
         return run(command, env=os.environ)
-    with postgres(python) as url:
-        return run(command, env=os.environ | {"DATABASE_URL": url})
+    with postgres(python) as url, _redis() as redis_url:
+        urls = {"DATABASE_URL": url, "REDIS_URL": redis_url}
+        return run(command, env=os.environ | urls)
+
+
+@contextmanager
+def _redis() -> Iterator[str]:
+    if "--cache" not in sys.argv:
+        yield ""
+        return
+    with redis() as url:
+        if url is None:
+            sys.exit("There is no Redis to measure.")
+        yield url
 
 
 if __name__ == "__main__":
