@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connections, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 
+from django_async_ext import aatomic, on_loop
+from django_async_ext.exceptions import OutsideTransactionWarning
 from tests.library.models import Author
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,7 +31,29 @@ async def opt_out(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(connections["default"].in_atomic_block))
 
 
-urlpatterns = [path("fail", fail), path("succeed", succeed), path("opt-out", opt_out)]
+def _session() -> int:
+    with connections["replica"].cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return cursor.fetchone()[0]
+
+
+async def in_threads(request: HttpRequest) -> JsonResponse:
+    on_the_loop = await on_loop(_session)()
+    first, second = await sync_to_async(_session)(), await sync_to_async(_session)()
+    async with aatomic("replica"):
+        inside = await on_loop(_session)()
+        with pytest.warns(OutsideTransactionWarning):
+            outside = await sync_to_async(_session)()
+    await sync_to_async(lambda: connections["replica"].close())()
+    return JsonResponse([on_the_loop, inside, first, second, outside], safe=False)
+
+
+urlpatterns = [
+    path("threads", in_threads),
+    path("fail", fail),
+    path("succeed", succeed),
+    path("opt-out", opt_out),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +63,13 @@ def atomic_requests() -> Iterator[None]:
     with override_settings(ROOT_URLCONF=__name__):
         yield
     database["ATOMIC_REQUESTS"] = False
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+async def test_the_thread_of_a_request_keeps_a_connection_of_its_own() -> None:
+    sessions = (await AsyncClient().get("/threads")).json()
+    assert sessions[2] == sessions[3] == sessions[4]
+    assert sessions[2] not in sessions[:2]
 
 
 async def test_a_view_that_raises_is_rolled_back() -> None:

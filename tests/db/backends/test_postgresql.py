@@ -52,6 +52,25 @@ async def test_a_statement_cancelled_again_and_again_is_cancelled_on_the_server(
     assert await pid() == first
 
 
+@pytest.mark.parametrize(
+    "answer", ["RAISE EXCEPTION 'of its own'", "NULL"], ids=["fails", "succeeds"]
+)
+async def test_a_statement_that_ends_by_itself_when_cancelled_keeps_its_connection(
+    server: Server, caplog: pytest.LogCaptureFixture, answer: str
+) -> None:
+    first = await pid()
+    statement = f"""DO $$ BEGIN PERFORM pg_sleep(600);
+        EXCEPTION WHEN query_canceled THEN {answer}; END $$"""
+    task = asyncio.create_task(on_loop(execute)(statement))
+    await until(server.running)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await pid() == first
+    assert pool_stats()["size"] == pool_stats()["idle"] == 1
+    assert not caplog.messages
+
+
 async def test_a_cancelled_transaction_is_rolled_back(server: Server) -> None:
     async def work() -> None:
         async with aatomic():
