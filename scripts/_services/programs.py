@@ -7,6 +7,7 @@ or the process that started it, has ended.
 
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -156,6 +157,12 @@ def _answers(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """Return a port that nobody uses now.
+
+    Not one of those that systems give to outgoing connections: between two starts of a
+    server it could be taken by a client.
+    """
+    for port in random.sample(range(10000, 30000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    sys.exit("Found no free port between 10000 and 30000.")

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -220,10 +222,9 @@ async def test_a_lost_answer_to_commit_is_an_error_of_its_own(
     assert not hooks
 
 
-async def test_the_server_s_last_word_in_a_commit_leaves_the_outcome_unknown(
-    server: Server, committing: Any, hooks: list[str]
-) -> None:
-    """It says FATAL also when it has just committed."""
+@asynccontextmanager
+async def ends_in_commit() -> AsyncIterator[None]:
+    """The server ends each session that commits a new account."""
     function = "CREATE FUNCTION last_word() RETURNS trigger LANGUAGE plpgsql AS $$ "
     function += "BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); "
     function += "PERFORM pg_sleep(10); RETURN NULL; END $$"
@@ -232,10 +233,18 @@ async def test_the_server_s_last_word_in_a_commit_leaves_the_outcome_unknown(
     await on_loop(execute)(function)
     await on_loop(execute)(trigger)
     try:
-        with pytest.raises(UnknownOutcomeError):
-            await committing(lambda: asyncio.sleep(0))
+        yield
     finally:
         await on_loop(execute)("DROP FUNCTION last_word CASCADE")
+
+
+async def test_the_server_s_last_word_in_a_commit_leaves_the_outcome_unknown(
+    server: Server, committing: Any, hooks: list[str]
+) -> None:
+    """It says FATAL also when it has just committed."""
+    async with ends_in_commit():
+        with pytest.raises(UnknownOutcomeError):
+            await committing(lambda: asyncio.sleep(0))
     assert await accounts() == 0
     assert not hooks
 

@@ -10,9 +10,11 @@ from django.utils import timezone
 
 from django_async_ext import aatomic, aon_commit, gather_queries, on_loop
 from django_async_ext.db.connections import pool_stats
+from django_async_ext.exceptions import UnknownOutcomeError
 from tests.db import pooling
 from tests.db.conftest import Configure
 from tests.db.server import execute, until
+from tests.db.test_lost_transactions import ends_in_commit
 from tests.library.models import Account, Author
 
 
@@ -76,6 +78,15 @@ async def test_a_statement_that_is_cancelled_is_cancelled_on_the_server() -> Non
     busy = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = %s"
     assert await on_loop(execute)(busy, own) == []
     assert pool_stats()["idle"] == pool_stats()["size"] == 1
+
+
+async def test_a_session_that_ends_in_commit_leaves_the_outcome_unknown() -> None:
+    async with ends_in_commit():
+        with pytest.raises(UnknownOutcomeError):
+            async with aatomic():
+                await Account.objects.acreate()
+    assert await Account.objects.acount() == 0
+    assert pool_stats()["in_use"] == 0
 
 
 async def test_a_cancelled_transaction_is_rolled_back() -> None:
