@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
+from io import BytesIO
 from typing import Any
 
 from django.core.exceptions import RequestAborted
@@ -24,6 +25,14 @@ from django_async_ext.handlers.resources import THREAD, worst
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+#: The message of a request without a body, as servers send it.
+_NO_BODY = [
+    {"type": "http.request", "body": b"", "more_body": False},
+    {"type": "http.request", "body": b""},
+    {"type": "http.request"},
+]
 
 
 class ASGIRequest(asgi.ASGIRequest):
@@ -74,6 +83,17 @@ class ASGIHandler(BaseHandler, asgi.ASGIHandler):
                     await signals.send_finished(sender)
                 else:
                     await signals.close(response, sender)
+
+    async def read_body(self, receive: Receive) -> Any:
+        """As in Django; no body needs no file."""
+        messages = [await receive()]
+        if messages[0] in _NO_BODY:
+            return BytesIO()
+
+        async def replay() -> Mapping[str, Any]:
+            return messages.pop() if messages else await receive()
+
+        return await super().read_body(replay)
 
     async def run_get_response(self, request: HttpRequest) -> Any:
         """As in Django; what is streamed never blocks the loop."""

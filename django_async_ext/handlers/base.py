@@ -16,12 +16,14 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core.handlers import base
 from django.core.handlers.exception import response_for_exception
+from django.db import connections
 from django.middleware.csrf import CsrfViewMiddleware
 from django.urls import get_callable
 from django.utils.log import log_response
 
+from django_async_ext import conf
 from django_async_ext.bridge import await_, run
-from django_async_ext.driving import drive
+from django_async_ext.driving import Driven, drive
 from django_async_ext.handlers import placement, resources
 from django_async_ext.handlers.placement import ASYNC, HOOKS
 from django_async_ext.handlers.resources import LOOP, THREAD
@@ -94,10 +96,11 @@ class BaseHandler(base.BaseHandler):
     def make_view_atomic(self, view: Handler) -> Handler:
         """As in Django; what it returns is called in the bridge."""
         place = placement.view(view)
-        atomic: Handler = super().make_view_atomic(view)
+        if any(it["ATOMIC_REQUESTS"] for it in connections.settings.values()):
+            view = super().make_view_atomic(view)
         if placement.is_awaited(place):
-            return partial(_await_view, atomic)
-        return partial(_view_in_thread, atomic) if place.where == THREAD else atomic
+            return partial(_await_view, view)
+        return partial(_view_in_thread, view) if place.where == THREAD else view
 
 
 def in_thread(fn: Handler) -> Handler:
@@ -186,7 +189,10 @@ def _send_to_thread(middleware: Any, *names: str) -> None:
 
 def _await_view(view: Handler, /, *args: Any, **kwargs: Any) -> Any:
     # In the greenlet of the request: a view that need not wait costs no switch.
-    response = drive(view(*args, **kwargs), reserved=True)
+    reserved = not conf.get("IMPLICIT_WAITS")
+    response = drive(view(*args, **kwargs), reserved=reserved)
+    if getattr(response, "is_async", False):
+        response._iterator = Driven(response._iterator, reserved)
     render = getattr(response, "render", None)
     if render is not None and iscoroutinefunction(render):
         response.render = _awaiting(render, render)

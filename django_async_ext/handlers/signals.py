@@ -8,6 +8,7 @@ database connections, is closed in it.
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from typing import Any
 from weakref import ref
 
@@ -113,7 +114,8 @@ def _stays_on_loop(signal: Signal, sender: type) -> bool:
 
 def _has_thread() -> bool:
     """Tell whether something ran in the thread of this request."""
-    if getattr(AsyncToSync.executors, "current", None) is not None:
+    if get_running_loop() in AsyncToSync.loop_thread_executors:
+        # A thread waits in async_to_sync() for this loop, and serves it.
         return True
     context = SyncToAsync.thread_sensitive_context.get(None)
     return context in SyncToAsync.context_to_thread_executor
