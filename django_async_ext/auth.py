@@ -17,6 +17,7 @@ from django.apps import apps
 from django.contrib import auth
 from django.contrib.auth import base_user, hashers
 from django.core.exceptions import SynchronousOnlyOperation
+from django.utils.functional import SimpleLazyObject
 from django.views.decorators.debug import sensitive_variables
 
 from django_async_ext import conf
@@ -92,6 +93,10 @@ async def auser(request: Any) -> Any:
 
     Here it gives the user of ``request.user``.
     """
+    user = request.__dict__.get("user")
+    if user is not None and not isinstance(user, SimpleLazyObject):
+        # Somebody has set it: login() up to Django 5.2, or a middleware.
+        return user
     if not hasattr(request, "_cached_user"):
         # Tasks that ask at the same time get one user, from one query.
         async with request.__dict__.setdefault("_user_loading", asyncio.Lock()):
