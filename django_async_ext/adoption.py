@@ -68,7 +68,8 @@ def sync_to_async_in_signal(func: Callable[..., Any], **options: Any) -> Any:
 def sync_to_async_if_known(func: Callable[..., Any], **options: Any) -> Any:
     """Use the bridge for Django's implementation, a thread for a third party's.
 
-    For base classes whose subclasses may wait for anything (LDAP, Redis).
+    For base classes whose subclasses may wait for anything (LDAP, Redis), and for
+    the tests of user_passes_test().
     """
     if func.__module__.startswith(_OURS):
         return sync_to_async(func, **options)
@@ -101,6 +102,7 @@ def sync_to_async_in_cache(func: Callable[..., Any], **options: Any) -> Any:
 MODULES = {
     "django.contrib.auth": sync_to_async_of_hashing,
     "django.contrib.auth.backends": sync_to_async_if_known,
+    "django.contrib.auth.decorators": sync_to_async_if_known,
     "django.contrib.auth.hashers": sync_to_async_of_hashing,
     "django.contrib.contenttypes.fields": sync_to_async,
     "django.contrib.sessions.backends.base": sync_to_async_if_known,
@@ -115,7 +117,6 @@ MODULES = {
 
 #: Not adopted, and why.
 LEFT = {
-    "django.contrib.auth.decorators": "calls the project's own test function",
     "django.contrib.auth.middleware": "runs the project's own process_request()",
     "django.contrib.staticfiles.handlers": "reads files",
     "django.core.handlers.asgi": "runs the project's synchronous code",
@@ -146,7 +147,10 @@ def _waiting(view: Any, *, reserved: bool) -> Any:
     """
 
     async def driven(*args: Any, **kwargs: Any) -> Any:
-        response = await view(*args, **kwargs)
+        response = view(*args, **kwargs)
+        if inspect.isawaitable(response):
+            # A view with LoginRequiredMixin may answer at once.
+            response = await response
         if getattr(response, "is_async", False):
             response._iterator = Driven(response._iterator, reserved)
         return response

@@ -16,15 +16,14 @@ class AsyncExtConfig(AppConfig):
     verbose_name = "Async extensions"
 
     def ready(self) -> None:
-        """Put the package in force, unless every database is another engine's."""
+        """Put the package in force; what is about queries, if an engine is ours."""
         conf.validate()
         import_string("django_async_ext.checks.register")()
-        engines = [database["ENGINE"] for database in connections.settings.values()]
-        if not any(map(_is_ours, engines)):
-            return
-        import_string("django_async_ext.test.coverage.warn")()
+        ours = any(_is_ours(one["ENGINE"]) for one in connections.settings.values())
+        if ours:
+            import_string("django_async_ext.test.coverage.warn")()
         if conf.get("ADOPT_DJANGO"):
-            for room in ("adoption", "auth", "sessions.loading"):
+            for room in ("auth", "sessions.loading", *(["adoption"] if ours else [])):
                 import_string(f"django_async_ext.{room}.adopt")()
 
 

@@ -9,7 +9,8 @@ backends need nothing more, so there are no subclasses of them here.
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache, partial
+from collections.abc import Callable
+from functools import lru_cache, partial, wraps
 from importlib import import_module
 from typing import Any
 
@@ -105,6 +106,13 @@ async def auser(request: Any) -> Any:
     return request._cached_user
 
 
+def _letting(fn: Callable[..., Any]) -> Callable[..., Any]:
+    def inner(*args: Any) -> Any:
+        return let_wait(fn, *args)
+
+    return wraps(fn)(inner)
+
+
 #: Coroutine functions of Django that hash, in some version, where they run.
 _HASHING = {"acheck_password", "_acreate_user", "aauthenticate"}
 
@@ -116,7 +124,10 @@ def _seams() -> list[tuple[Any, str, Any]]:
         # Its models have no application otherwise.
         middleware = import_module("django.contrib.auth.middleware")
         found += [(middleware, "get_user", get_user), (middleware, "auser", auser)]
-        owners.append(import_module("django.contrib.auth.backends").ModelBackend)
+        backend: Any = import_module("django.contrib.auth.backends").ModelBackend
+        # In a template, or has_perm() in a view: they belong to the user.
+        found.append((backend, "_get_permissions", _letting(backend._get_permissions)))
+        owners.append(backend)
         owners.append(import_module("django.contrib.auth.models").UserManager)
     for owner in owners:
         for name in _HASHING & vars(owner).keys():

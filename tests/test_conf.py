@@ -203,3 +203,17 @@ def test_the_package_is_imported_without_settings() -> None:
     code = "import django_async_ext as package; print(package.await_.__module__)"
     command = [sys.executable, "-W", "error", "-c", code]
     assert subprocess.check_output(command, text=True) == "django_async_ext.bridge\n"
+
+
+@pytest.mark.parametrize(("adopt", "module"), [(True, "ext"), (False, "django")])
+def test_passwords_are_hashed_off_the_loop_on_any_engine(
+    adopt: bool, module: str
+) -> None:
+    process = start(
+        "from django.contrib.auth import hashers",
+        "print(hashers.get_hashers.__module__)",
+        DATABASES=database("django.db.backends.sqlite3"),
+        ASYNC_EXT={"ADOPT_DJANGO": adopt},
+    )
+    names = {"ext": "django_async_ext.auth", "django": "django.contrib.auth.hashers"}
+    assert (process.stderr, process.stdout) == ("", f"{names[module]}\n")

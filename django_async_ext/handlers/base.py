@@ -90,7 +90,7 @@ class BaseHandler(base.BaseHandler):
 
     def _adapt_hook(self, method: Handler) -> Handler:
         if iscoroutinefunction(method):
-            return _awaiting(method, method)
+            return _driving(method)
         return method if self._next_mode == LOOP else in_thread(method)
 
     def make_view_atomic(self, view: Handler) -> Handler:
@@ -108,14 +108,21 @@ def in_thread(fn: Handler) -> Handler:
     return _awaiting(sync_to_async(fn, thread_sensitive=True), fn)
 
 
-def _awaiting(awaitable: Handler, fn: Handler) -> Handler:
+def _awaiting(
+    awaitable: Handler, fn: Handler, wait: Callable[[Any], Any] = await_
+) -> Handler:
     def inner(*args: Any, **kwargs: Any) -> Any:
-        return await_(awaitable(*args, **kwargs))
+        return wait(awaitable(*args, **kwargs))
 
     if owner := getattr(fn, "__self__", None):
         # Django's messages name the class of a method.
         inner.__self__ = owner  # type: ignore[attr-defined]
     return _named(inner, fn)
+
+
+def _driving(fn: Handler) -> Handler:
+    # As a view: it may read request.user, and costs no switch unless it waits.
+    return _awaiting(fn, fn, wait=partial(drive, reserved=True))
 
 
 def _named(inner: Handler, fn: Handler) -> Handler:
@@ -129,7 +136,7 @@ def _adapt(handler: Handler, mode: str, wanted: str) -> Handler:
     if mode == THREAD:
         return sync_to_async(handler) if wanted == ASYNC else in_thread(handler)
     if mode == ASYNC and wanted == LOOP:
-        return _awaiting(handler, handler)
+        return _driving(handler)
     if mode == LOOP:
         handler = _bridged(handler)
     return async_to_sync(handler) if wanted == THREAD else handler

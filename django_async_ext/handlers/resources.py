@@ -153,15 +153,20 @@ def sessions() -> Place:
     if kind == "db":
         return databases("sessions.Session")
     if kind == "cache":
-        return cache(settings.SESSION_CACHE_ALIAS)
+        return _session_cache(engine)
     if kind == "cached_db":
-        return worst(
-            [cache(settings.SESSION_CACHE_ALIAS), databases("sessions.Session")]
-        )
+        return worst([_session_cache(engine), databases("sessions.Session")])
     if within(engine, OURS):
         return _in_files()
     change = f"Use {OURS}.sessions.{kind}."
     return declared_name(engine) or Place(THREAD, f"{engine} blocks", change)
+
+
+def _session_cache(engine: str) -> Place:
+    place = cache(settings.SESSION_CACHE_ALIAS)
+    if place.where == THREAD and within(engine, OURS):
+        return Place(WORKER, f"asks the cache's awaitables; {place.why}", place.change)
+    return place
 
 
 def auth_backend(path: str) -> Place:

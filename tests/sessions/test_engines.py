@@ -11,10 +11,12 @@ import pytest
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.models import Session
 from django.core.cache.backends.locmem import LocMemCache
+from django.core.management import call_command
 from django.test import override_settings
 from django.utils import timezone
 
 from django_async_ext import on_loop
+from django_async_ext.handlers.resources import THREAD, WORKER, sessions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -204,3 +206,24 @@ async def test_an_engine_that_overrides_a_method_has_changed_its_twin(
 
     store = Store("a" * 32)
     assert await store.aget("loaded") is True
+
+
+@pytest.mark.parametrize("name", ["db", "cached_db", "file"])
+def test_the_command_clears_expired_sessions_too(name: str) -> None:
+    session = ours(name)()
+    session.set_expiry(timezone.now() - timezone.timedelta(seconds=1))
+    session.save()
+    with override_settings(SESSION_ENGINE=f"django_async_ext.sessions.{name}"):
+        call_command("clearsessions")
+    reader = ours("db" if name == "cached_db" else name)()
+    assert not reader.exists(session.session_key)
+
+
+@pytest.mark.parametrize("name", ["cache", "cached_db"])
+def test_a_cache_of_any_kind_leaves_the_session_middleware_on_the_loop(
+    name: str,
+) -> None:
+    with override_settings(SESSION_ENGINE=f"django_async_ext.sessions.{name}"):
+        assert sessions().where == WORKER
+    with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{name}"):
+        assert sessions().where == THREAD
