@@ -55,6 +55,7 @@ PRIVATE = {
         "pymysql.connections.MySQLResult._finish_unbuffered_query"
     ),
     "_from_testcase": "django.db.transaction.Atomic.__init__",
+    "_get_permissions": "django.contrib.auth.backends.ModelBackend._get_permissions",
     "_handler_class": "django.http.response.HttpResponseBase.close",
     "_live_receivers": "django.dispatch.dispatcher.Signal.send",
     "_meta": "django.db.models.base.ModelBase.__new__",
