@@ -330,7 +330,7 @@ def user(**values: Any) -> Any:
     made = User.objects.create_user("ada", password="secret", **values)
     group = Group.objects.create(name="editors")
     change, view = Permission.objects.filter(
-        codename__in=("change_book", "view_book")
+        codename__in=("change_book", "view_book"), content_type__app_label="library"
     ).order_by("codename")
     group.permissions.add(change)
     made.groups.add(group)

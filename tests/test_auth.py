@@ -290,8 +290,9 @@ async def test_backends_of_both_kinds_are_asked_in_their_order(
 async def permitted() -> User:
     user = await User.objects.acreate_user("ada")
     group = await Group.objects.acreate(name="editors")
-    change = await Permission.objects.aget(codename="change_book")
-    view = await Permission.objects.aget(codename="view_book")
+    of_library = Permission.objects.filter(content_type__app_label="library")
+    change = await of_library.aget(codename="change_book")
+    view = await of_library.aget(codename="view_book")
     await group.permissions.aadd(change)
     await user.groups.aadd(group)
     await user.user_permissions.aadd(view)
