@@ -145,8 +145,12 @@ class LoopSocket(socket.socket):
         if not self._waits_on_loop():
             return super().sendall(data, flags)
         deadline = self._deadline()
+        # Most of what is sent fits, and needs no view of what is left.
+        sent = self._repeat(deadline, True, super().send, data, flags)
+        with memoryview(data) as view:
+            if sent == view.nbytes:
+                return None
         with memoryview(data) as view, view.cast("B") as left:
-            sent = 0
             while sent < len(left):
                 sent += self._repeat(deadline, True, super().send, left[sent:], flags)
         return None

@@ -62,6 +62,11 @@ def _computed(default: Callable[[], Any]) -> Any:
 class LoopCache(BaseCache):
     """Runs every awaitable of a cache inside the bridge, in one piece."""
 
+    def validate_key(self, key: str) -> None:
+        """As in Django, which examines every key by a regular expression."""
+        if not (len(key) < 250 and key.isprintable() and " " not in key):
+            super().validate_key(key)
+
     async def aget_or_set(
         self,
         key: Any,

@@ -8,6 +8,7 @@ once per context as Django's cache objects are.
 from __future__ import annotations
 
 import importlib
+import pickle
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache.backends import redis
@@ -21,6 +22,8 @@ from django_async_ext.loops import PerLoop
 if TYPE_CHECKING:
     from django_async_ext.cache.redis_loop import LoopConnectionPool
 
+#: What every pickle begins with since protocol 2, and no number.
+_PICKLE = b"\x80"
 #: What no pickle and no number begins with.
 _COMPRESSED = b"\0"
 
@@ -33,8 +36,20 @@ def _disconnect(pools: dict[Any, LoopConnectionPool]) -> None:
 
 
 _loop_pools: PerLoop[Pools] = PerLoop(dict, _disconnect)
+#: What stands for the options of a cache: quicker to look up than they are.
+_keys: dict[Any, object] = {}
 #: For plain synchronous code: redis-py's pools serve every thread and survive forks.
 _thread_pools: Pools = {}
+
+
+class RedisSerializer(redis.RedisSerializer):
+    """Django's, which tells pickles from numbers by their first byte."""
+
+    def loads(self, data: Any) -> Any:
+        """As in Django, where each pickle is tried as a number first."""
+        if data[:1] == _PICKLE:
+            return pickle.loads(data)  # noqa: S301 (as Django does)
+        return super().loads(data)
 
 
 class CompressingSerializer:
@@ -91,13 +106,15 @@ class RedisCacheClient(redis.RedisCacheClient):
         compress_min_length: int = 1024,
         **options: Any,
     ) -> None:
+        serializer = serializer or RedisSerializer
         super().__init__(servers, serializer, pool_class, parser_class, **options)
         if compressor is not None:
             self._serializer = CompressingSerializer(
                 self._serializer, _import(compressor), compress_min_length
             )
         self._timeout = timeout
-        self._key = make_hashable((pool_class, parser_class, timeout, options))
+        key = make_hashable((pool_class, parser_class, timeout, options))
+        self._key = _keys.setdefault(key, object())
 
     def _get_connection_pool(self, write: bool) -> Any:
         url = self._servers[self._get_connection_pool_index(write)]
