@@ -27,6 +27,18 @@ def test_no_request_takes_a_thread(site: Site) -> None:
     assert site.state()["hops"] == []
 
 
+def test_a_login_and_the_admin_take_a_thread_for_the_password_only(site: Site) -> None:
+    with site.new_client() as client:
+        for round_of in ("the first may import", "the second counts"):
+            assert log_in(client, "enigma").text == "welcome", round_of
+            assert "Select group" in client.get("/admin/auth/group/").text
+            hops = site.at_rest()["hops"]
+            client.get("/log-out")
+            site.at_rest()
+    assert hops
+    assert [hop for hop in hops if "Hash" not in hop] == []
+
+
 def test_a_row_is_written_and_read(site: Site) -> None:
     name = f"row {site.name}"
     assert name in site.client.post("/groups", data={"name": name}).json()
