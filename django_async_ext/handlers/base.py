@@ -21,7 +21,6 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.urls import get_callable
 from django.utils.log import log_response
 
-from django_async_ext import conf
 from django_async_ext.bridge import await_, run
 from django_async_ext.driving import Driven, drive
 from django_async_ext.handlers import placement, resources
@@ -196,7 +195,7 @@ def _send_to_thread(middleware: Any, *names: str) -> None:
 
 def _await_view(view: Handler, /, *args: Any, **kwargs: Any) -> Any:
     # In the greenlet of the request: a view that need not wait costs no switch.
-    reserved = not conf.get("IMPLICIT_WAITS")
+    reserved = not placement.waits_implicitly()
     response = drive(view(*args, **kwargs), reserved=reserved)
     if getattr(response, "is_async", False):
         response._iterator = Driven(response._iterator, reserved)

@@ -173,6 +173,12 @@ def is_awaited(place: Place) -> bool:
     return place.why == _AWAITED
 
 
+@lru_cache(maxsize=1)
+def waits_implicitly() -> bool:
+    """Tell whether all code of async views may wait."""
+    return bool(conf.get("IMPLICIT_WAITS"))
+
+
 def may_block(callback: Any) -> bool:
     """Tell whether synchronous code that the view ``callback`` leaves may block."""
     place = view(callback)
@@ -227,6 +233,7 @@ def error_views() -> list[Place]:
 def _forget(**kwargs: Any) -> None:
     _view.cache_clear()
     receiver.cache_clear()
+    waits_implicitly.cache_clear()
 
 
 setting_changed.connect(_forget)

@@ -1,6 +1,7 @@
 """What comes in and goes out in parts: streams, files, uploads."""
 
 import asyncio
+import gc
 import io
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -246,8 +247,9 @@ async def test_an_iterator_is_closed_where_it_ran() -> None:
     assert places == ["thread"]
 
 
+# Before 6.1 Django's handler leaves the body open when it fails.
+@pytest.mark.filterwarnings("ignore:Unclosed file:ResourceWarning")
 async def test_a_view_that_raises_after_streaming_began_is_not_silent() -> None:
-    exchange = Exchange("/breaks")
     for application in (djangos(), get_asgi_application()):
         exchange = Exchange("/breaks")
         with pytest.raises(ZeroDivisionError):
@@ -256,6 +258,7 @@ async def test_a_view_that_raises_after_streaming_began_is_not_silent() -> None:
             "http.response.start",
             "http.response.body",
         ]
+    gc.collect()
 
 
 BOUNDARY = "b" * 20
