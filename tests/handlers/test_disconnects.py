@@ -161,6 +161,15 @@ async def test_the_middleware_around_a_cancelled_view_is_left_in_order(
     assert log == ["cancelled", "middleware left", "finished"]
 
 
+@pytest.mark.parametrize("kind", ["Whole", "Hooks", "awaited", "hybrid"])
+async def test_a_disconnect_reaches_the_view_through_any_middleware(
+    kind: str, settings: Any
+) -> None:
+    settings.MIDDLEWARE = [f"tests.handlers.test_middleware.{kind}"]
+    await leave("/endless")
+    assert log == ["cancelled", "finished"]
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_a_disconnect_ends_the_query_and_returns_its_connection() -> None:
     await leave("/query")
