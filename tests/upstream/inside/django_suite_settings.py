@@ -11,7 +11,9 @@ import sys
 from urllib.parse import unquote, urlsplit
 
 if stand_in := os.environ["DJANGO_SUITE_AS_MYSQLDB"]:
-    sys.modules["MySQLdb"] = importlib.import_module(stand_in)
+    importlib.import_module(stand_in)
+    for name in [name for name in sys.modules if name.split(".")[0] == stand_in]:
+        sys.modules[name.replace(stand_in, "MySQLdb", 1)] = sys.modules[name]
 
 
 def _database(alias):
