@@ -51,6 +51,8 @@ class Pool:
     ) -> None:
         self.alias = alias
         self.database: str | None = None
+        #: What the wrappers of the tasks found out about the server, by name.
+        self.facts: dict[str, Any] = {}
         self.options = options
         self.loop = asyncio.get_running_loop()
         self.closed = False

@@ -1,7 +1,6 @@
 """What a MySQL or MariaDB server itself says about the sessions that a test opens."""
 
 import os
-import uuid
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -43,7 +42,9 @@ class Server:
     def sessions(self) -> list[int]:
         """Return the ids of the sessions that use the database."""
         return self.ask(
-            "SELECT id FROM information_schema.processlist WHERE db = %s", self.database
+            "SELECT id FROM information_schema.processlist "
+            "WHERE db = %s AND id <> connection_id()",
+            self.database,
         )
 
     def states(self) -> list[str]:
@@ -63,23 +64,20 @@ class Server:
             self.database,
         )
 
-    def running(self, words: str = "sleep") -> int:
+    def running(self, words: str) -> int:
         """Count the sessions that execute a statement with ``words`` in it."""
-        return len(
-            self.ask(
-                "SELECT id FROM information_schema.processlist "
-                "WHERE db = %s AND command = 'Query' AND info LIKE %s",
-                self.database,
-                f"%{words}%",
-            )
+        return len(self.running_sessions(words))
+
+    def running_sessions(self, words: str) -> list[int]:
+        """Return the ids of those sessions."""
+        return self.ask(
+            "SELECT id FROM information_schema.processlist WHERE db = %s "
+            "AND command = 'Query' AND info LIKE %s AND id <> connection_id()",
+            self.database,
+            f"%{words}%",
         )
 
     def kill(self, *sessions: int) -> None:
         """End sessions as a server does that shuts down."""
         for session in sessions:
             self.ask(f"KILL CONNECTION {session:d}")
-
-
-def unique_name() -> str:
-    """Return a name that nothing else on the server has."""
-    return f"tests_{uuid.uuid4().hex[:12]}"

@@ -74,6 +74,7 @@ class WorkerConnection(Leasable, MySQLdbConnection):
     worker: InPlace = InPlace()
     _in_transaction = False
     _is_aborted = False
+    _is_lost = False
     _deadline: float | None = None
 
     def __init__(self, **params: Any) -> None:
@@ -91,7 +92,7 @@ class WorkerConnection(Leasable, MySQLdbConnection):
         try:
             super().query(query)
         except MySQLdb.Error as error:
-            self._is_aborted = self._is_aborted or has_rolled_back(error)
+            self._note(error)
             raise
         if start in _ENDS:
             self._in_transaction = False
@@ -112,7 +113,15 @@ class WorkerConnection(Leasable, MySQLdbConnection):
 
     def ping(self, *args: Any) -> None:
         """Ask the server whether it is there."""
-        self.worker.call(super().ping, *args)
+        try:
+            self.worker.call(super().ping, *args)
+        except MySQLdb.Error as error:
+            self._note(error)
+            raise
+
+    def _note(self, error: BaseException) -> None:
+        self._is_aborted = self._is_aborted or has_rolled_back(error)
+        self._is_lost = self._is_lost or has_ended(error)
 
     def close(self) -> None:
         """Close in the worker."""
@@ -148,6 +157,7 @@ class WorkerConnection(Leasable, MySQLdbConnection):
 
     def _cut_off(self) -> None:
         # The thread waits in C code: only the end of its socket wakes it.
+        self._is_lost = True
         with suppress(OSError), socket.socket(fileno=os.dup(self._socket)) as twin:
             twin.shutdown(socket.SHUT_RDWR)
 
@@ -170,7 +180,9 @@ class WorkerConnection(Leasable, MySQLdbConnection):
 
     def is_clean(self) -> bool:
         """Tell whether it is open and, as far as it knows, in no transaction."""
-        return bool(self.open) and self.get_autocommit() and not self._in_transaction
+        if self._is_lost or self._in_transaction or not self.open:
+            return False
+        return bool(self.get_autocommit())
 
     def is_alive(self) -> bool:
         """Look, without a round trip, for the server's good-bye on the socket."""
@@ -182,7 +194,7 @@ class WorkerConnection(Leasable, MySQLdbConnection):
 
     def is_lost_with(self, error: BaseException) -> bool:
         """Tell whether the server has ended the session with ``error``."""
-        return has_ended(error)
+        return self._is_lost or has_ended(error)
 
     def close_cursor(self, cursor: Any, close: Callable[[], object]) -> None:
         """Close ``cursor``; only answers that nobody took are worth a hop."""
