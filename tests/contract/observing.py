@@ -28,6 +28,8 @@ SIGNALS = {
 
 #: What differs between any two runs: keys of new rows, and names made of them.
 VARYING = re.compile(r"\d{6,}(?:_x\d+)?|_django_curs_\w+")
+#: What MySQL takes to open a connection: when that happens is the pool's business.
+SETTING_UP = re.compile(r"\s*(SET SESSION TRANSACTION ISOLATION|SELECT VERSION\(\))")
 WRITES = re.compile(r"^\W*(INSERT|UPDATE|DELETE|REPLACE|TRUNCATE)", re.I)
 
 
@@ -124,7 +126,8 @@ class Observer:
             yield found
         finally:
             wrapper.force_debug_cursor = before
-            found += [masked(one["sql"]) for one in list(wrapper.queries_log)[first:]]
+            asked = [one["sql"] for one in list(wrapper.queries_log)[first:]]
+            found += [masked(sql) for sql in asked if not SETTING_UP.match(sql)]
 
     def run(self, prepare: Callable[[str], Any], fn: Callable[[Any], Any]) -> Outcome:
         """Run ``fn`` of what ``prepare`` makes, as synchronous code."""

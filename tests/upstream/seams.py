@@ -41,6 +41,11 @@ MIXED_WITH = {
         "psycopg.Cursor",
         "psycopg.ServerCursor",
     ],
+    "django_async_ext.db.backends.turns.SharedCursor": [
+        "psycopg.Cursor",
+        "django.db.backends.sqlite3.base.SQLiteCursorWrapper",
+        "django.db.backends.mysql.base.CursorWrapper",
+    ],
     "django_async_ext.db.backends.worker.WorkerCursor": [
         "django.db.backends.sqlite3.base.SQLiteCursorWrapper"
     ],

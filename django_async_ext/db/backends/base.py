@@ -96,7 +96,11 @@ class LoopDatabaseWrapper(LeasingWrapper):
     def create_cursor(self, name: str | None = None) -> Any:
         """As in Django; a lent transaction is used by one after the other."""
         cursor = super().create_cursor(name)
-        return turns.shared(cursor, self) if self.is_lent() else cursor
+        return self.share_cursor(cursor) if self.is_lent() else cursor
+
+    def share_cursor(self, cursor: Any) -> Any:
+        """Let ``cursor`` wait for its turn with each statement."""
+        return turns.shared(cursor, self)
 
     # Transactions
 

@@ -146,13 +146,14 @@ def _take(wrapper: Any, turns: Turns) -> Turn | None:
 def shared(cursor: Any, wrapper: Any) -> Any:
     """Let ``cursor``, just created, wait for its turn with each statement."""
     driver_class: Any = type(cursor)
-    cursor.__class__ = _shared_class(driver_class)
+    cursor.__class__ = shared_class(driver_class)
     cursor.sharer = wrapper
     return cursor
 
 
 @cache
-def _shared_class(cursor_class: Any) -> type[Any]:
+def shared_class(cursor_class: Any) -> type[Any]:
+    """Return the class of ``cursor_class`` whose objects wait for their turn."""
     name = f"Shared{cursor_class.__name__}"
     return type(name, (SharedCursor, cursor_class), {"__slots__": ()})
 

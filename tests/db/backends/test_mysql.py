@@ -8,6 +8,7 @@ from typing import Any
 
 import pymysql
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.db.backends.mysql.base import DatabaseWrapper as DjangoWrapper
@@ -288,10 +289,11 @@ async def hold(alias: str) -> int:
     return number
 
 
-async def test_a_deadlock_cannot_be_committed(mysql: str) -> None:
+async def test_what_a_deadlock_rolled_back_is_not_committed(mysql: str) -> None:
     await authors(mysql).abulk_create([Author(pk=1, name="a"), Author(pk=2, name="b")])
     both = asyncio.Barrier(2)
     ends: list[int] = []
+    ran: list[int] = []
 
     async def write(key: int) -> None:
         # Not through the ORM, which itself sees to it that the block rolls back.
@@ -300,6 +302,7 @@ async def test_a_deadlock_cannot_be_committed(mysql: str) -> None:
 
     async def lock(first: int, second: int) -> None:
         async with aatomic(mysql):
+            await aon_commit(lambda: ran.append(1), using=mysql)
             await write(first)
             await both.wait()
             try:
@@ -316,6 +319,23 @@ async def test_a_deadlock_cannot_be_committed(mysql: str) -> None:
     assert ends == [1213]
     [error] = [one for one in found if one is not None]
     assert "cannot be committed" in str(error)
+    assert ran == [1]
+
+
+@pytest.mark.django_db(databases=["default", "mysql", "mysqlclient"])
+def test_the_transaction_of_a_test_case_is_shared(mysql: str) -> None:
+    authors(mysql).create(name="Ada")
+
+    async def main() -> list[str]:
+        async with aatomic(mysql):
+            await authors(mysql).acreate(name="Bede")
+        found = authors(mysql).order_by("name").aiterator()
+        return [author.name async for author in found]
+
+    assert async_to_sync(main)() == ["Ada", "Bede"]
+    with Server(connections[mysql].settings_dict["NAME"]) as server:
+        server.ask(f"USE {server.database}")
+        assert server.ask("SELECT count(*) FROM library_author") == [0]
 
 
 # Cancelled and lost
@@ -354,7 +374,7 @@ async def test_a_statement_that_cannot_be_killed_costs_its_connection(
     await until(lambda: mysql_server.running("sleep(600)") == 1)
     [number] = mysql_server.running_sessions("sleep(600)")
     unreachable = {"port": 1, "connect_timeout": 1}
-    [lease] = pool_for(connections[mysql])._lent
+    [lease] = pool_for(connections[mysql]).lent
     monkeypatch.setattr(lease, "_params", {**lease._params, **unreachable})
     await cancelled(task)
     assert "statement not stopped" in caplog.text

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.utils.functional import cached_property
 
+from django_async_ext.db.backends import turns
 from django_async_ext.db.backends.base import LoopDatabaseWrapper
 from django_async_ext.db.backends.mysql.drivers import choose
 from django_async_ext.db.backends.mysql.engine import django_mysql
@@ -65,6 +66,13 @@ class DatabaseWrapper(LoopDatabaseWrapper, _StreamingWrapper):
         """As in Django; on the loop the rows are streamed, where the driver can."""
         streams = self.driver.STREAMS and self._is_leasing()
         return self._cursor("stream" if streams else None)
+
+    def share_cursor(self, cursor: Any) -> Any:
+        """Make another one: an object of Django's class cannot change to a subclass."""
+        django_class: Any = type(cursor)
+        shared: Any = turns.shared_class(django_class)(cursor.cursor)
+        shared.sharer = self
+        return shared
 
     def driver_cursor(self, cursor: Any) -> Any:
         """Return the cursor in Django's."""
