@@ -30,7 +30,7 @@ SIGNALS = {
 VARYING = re.compile(r"\d{6,}(?:_x\d+)?|_django_curs_\w+")
 #: What MySQL takes to open a connection: when that happens is the pool's business.
 SETTING_UP = re.compile(r"\s*(SET SESSION TRANSACTION ISOLATION|SELECT VERSION\(\))")
-WRITES = re.compile(r"^\W*(INSERT|UPDATE|DELETE|REPLACE|TRUNCATE)", re.I)
+WRITES = re.compile(r"^\W*(\d+ times: )?(INSERT|UPDATE|DELETE|REPLACE)", re.I)
 
 
 class Outcome(NamedTuple):

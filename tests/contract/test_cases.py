@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from django_async_ext import on_loop
-from tests.contract.cases import reading, writing
+from tests.contract.cases import reading, transactions, writing
 from tests.contract.conftest import ALIASES, Stage
 
-CASES = {**reading.CASES, **writing.CASES}
+CASES = {**reading.CASES, **writing.CASES, **transactions.CASES}
 
 
 def ways() -> Iterator[Any]:
