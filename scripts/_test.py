@@ -26,7 +26,7 @@ PGBOUNCER = {"THROUGH_PGBOUNCER": "1"}
 BEHIND_PGBOUNCER = [
     f"tests/db/test_{name}.py"
     for name in ("managers", "gather", "gather_inside", "transaction", "pgbouncer")
-]
+] + ["tests/contract"]
 
 THIRD_PARTY = "third-party packages"
 

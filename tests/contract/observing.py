@@ -131,6 +131,8 @@ class Observer:
 
     def run(self, prepare: Callable[[str], Any], fn: Callable[[Any], Any]) -> Outcome:
         """Run ``fn`` of what ``prepare`` makes, as synchronous code."""
+        # Django leaves the last error there for ever, and tasks begin without one.
+        connections[self.using].rollback_exc = None
         try:
             subject = prepare(self.using)
         except Exception as error:  # noqa: BLE001 (it is the outcome)

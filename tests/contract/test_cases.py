@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import transaction
 
-from django_async_ext import on_loop
+from django_async_ext import aatomic, on_loop
 from tests.contract.cases import reading, transactions, writing
 from tests.contract.conftest import ALIASES, Stage
 
@@ -27,3 +28,23 @@ def test_a_case_is_the_same_on_the_loop(
     expected = stage.run(using, case.prepare, synchronous)
     assert stage.arun(using, case.prepare, awaitable) == expected
     assert stage.arun(using, case.prepare, on_loop(synchronous)) == expected
+
+
+@pytest.mark.parametrize("using", ALIASES[:2])
+@pytest.mark.parametrize("name", [*reading.CASES, *writing.CASES])
+def test_a_case_is_the_same_in_a_transaction(
+    name: str, using: str, stage: Stage
+) -> None:
+    case = CASES[name]
+    synchronous, awaitable = next(iter(case.ways.values()))
+
+    def inside(subject: Any) -> Any:
+        with transaction.atomic(using):
+            return synchronous(subject)
+
+    async def ainside(subject: Any) -> Any:
+        async with aatomic(using):
+            return await awaitable(subject)
+
+    expected = stage.run(using, case.prepare, inside)
+    assert stage.arun(using, case.prepare, ainside) == expected
