@@ -105,16 +105,15 @@ class SharedCursor:
     """Mixed into the cursors of a lent transaction; has no slots of its own."""
 
     __slots__ = ()
-    sharer: Any
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Execute when it is the caller's turn."""
-        with _statement(self.sharer):
+        with _statement(_sharer(self)):
             return super().execute(*args, **kwargs)  # type: ignore[misc]
 
     def executemany(self, *args: Any, **kwargs: Any) -> Any:
         """Execute many, in one turn."""
-        with _statement(self.sharer):
+        with _statement(_sharer(self)):
             return super().executemany(*args, **kwargs)  # type: ignore[misc]
 
 
@@ -147,8 +146,17 @@ def shared(cursor: Any, wrapper: Any) -> Any:
     """Let ``cursor``, just created, wait for its turn with each statement."""
     driver_class: Any = type(cursor)
     cursor.__class__ = shared_class(driver_class)
-    cursor.sharer = wrapper
+    _holder(cursor).sharer = wrapper
     return cursor
+
+
+def _holder(cursor: Any) -> Any:
+    # psycopg's own cursors take no attributes; sqlite3's connections take none.
+    return cursor if hasattr(cursor, "__dict__") else cursor.connection
+
+
+def _sharer(cursor: Any) -> Any:
+    return _holder(cursor).sharer
 
 
 @cache
