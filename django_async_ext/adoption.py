@@ -131,7 +131,8 @@ LEFT = {
 
 def _make_view_atomic(self: Any, view: Any) -> Any:
     # Follows Django: BaseHandler.make_view_atomic(), which refuses async views.
-    if not inspect.iscoroutinefunction(view):
+    # asgiref knows the marked ones of Python 3.11 too.
+    if not asgiref.sync.iscoroutinefunction(view):
         return _stock_make_view_atomic(self, view)
     exempt: set[str] = getattr(view, "_non_atomic_requests", set())
     for alias, database in connections.settings.items():

@@ -144,8 +144,8 @@ class AsIs:
 def drive(coroutine: Coroutine[Any, Any, T], *, reserved: bool = False) -> T:
     """Run ``coroutine`` to its end in the bridge that runs the calling code."""
     bridge = cast(Any, driver())
-    before, bridge.reserved = bridge.reserved, reserved
     resume: Callable[[], Any] = partial(coroutine.send, None)
+    before, bridge.reserved = bridge.reserved, reserved
     try:
         while True:
             try:

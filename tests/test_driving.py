@@ -9,6 +9,7 @@ import pytest
 from django_async_ext.bridge import await_, in_bridge, on_loop, shielded
 from django_async_ext.driving import (
     Driven,
+    drive,
     driven_coroutine,
     implicit_waits,
     let_wait,
@@ -124,6 +125,15 @@ async def test_a_cancelled_wait_leaves_the_rest_reserved() -> None:
     assert log == [False, "loaded"]
     # The greenlet goes on to serve others, who may wait.
     assert await on_loop(lazy)() == "loaded"
+
+
+async def test_what_is_no_coroutine_leaves_nothing_reserved() -> None:
+    def misuse() -> str:
+        with pytest.raises(AttributeError, match="send"):
+            drive("no coroutine", reserved=True)  # type: ignore[arg-type]
+        return lazy()
+
+    assert await on_loop(misuse)() == "loaded"
 
 
 async def test_elsewhere_let_wait_is_a_plain_call() -> None:

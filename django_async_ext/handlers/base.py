@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.handlers import base
 from django.core.handlers.exception import response_for_exception
 from django.db import connections
+from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.urls import get_callable
 from django.utils.log import log_response
@@ -196,7 +197,10 @@ def _send_to_thread(middleware: Any, *names: str) -> None:
 def _await_view(view: Handler, /, *args: Any, **kwargs: Any) -> Any:
     # In the greenlet of the request: a view that need not wait costs no switch.
     reserved = not placement.waits_implicitly()
-    response = drive(view(*args, **kwargs), reserved=reserved)
+    response = view(*args, **kwargs)
+    if not isinstance(response, HttpResponseBase):
+        # A view with LoginRequiredMixin may have answered at once.
+        response = drive(response, reserved=reserved)
     if getattr(response, "is_async", False):
         response._iterator = Driven(response._iterator, reserved)
     render = getattr(response, "render", None)
