@@ -29,7 +29,7 @@ SIGNALS = {
 #: What differs between any two runs: keys of new rows, and names made of them.
 VARYING = re.compile(r"\d{6,}(?:_x\d+)?|_django_curs_\w+")
 #: What MySQL takes to open a connection: when that happens is the pool's business.
-SETTING_UP = re.compile(r"\s*(SET SESSION TRANSACTION ISOLATION|SELECT VERSION\(\))")
+SETTING_UP = re.compile(r"\s*SET SESSION TRANSACTION ISOLATION")
 WRITES = re.compile(r"^\W*(\d+ times: )?(INSERT|UPDATE|DELETE|REPLACE)", re.I)
 
 

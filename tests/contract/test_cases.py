@@ -27,7 +27,8 @@ def test_a_case_is_the_same_on_the_loop(
     synchronous, awaitable = case.ways[way]
     expected = stage.run(using, case.prepare, synchronous)
     assert stage.arun(using, case.prepare, awaitable) == expected
-    assert stage.arun(using, case.prepare, on_loop(synchronous)) == expected
+    if way == next(iter(case.ways)):
+        assert stage.arun(using, case.prepare, on_loop(synchronous)) == expected
 
 
 @pytest.mark.parametrize("using", ALIASES[:2])

@@ -19,7 +19,7 @@ from django.db.utils import Error, InternalError
 
 from django_async_ext import conf
 from django_async_ext.bridge import shielded
-from django_async_ext.db.backends import endings, ownership, turns
+from django_async_ext.db.backends import endings, ownership, registry, turns
 from django_async_ext.db.backends.guard import install as install_guard
 from django_async_ext.db.backends.idle import IdleWatch
 from django_async_ext.db.backends.leasable import Leasable
@@ -40,6 +40,8 @@ class LoopDatabaseWrapper(LeasingWrapper):
 
     def _join_task(self) -> None:
         self.owner = current_task()
+        # Or each task would ask MySQL for its version before its first statement.
+        self.learn(registry.known_state(self.alias, self.settings_dict["NAME"]))
         parent = ownership.ancestor(self.alias)
         if parent is not None:
             # What observes the parent's queries observes its children's.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import current_task
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
@@ -148,12 +149,16 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         state = vars(self)
         self.connection.wrapper_state = {n: state[n] for n in self._set_by_opening}
 
+    def learn(self, state: Mapping[str, Any]) -> None:
+        """Take over what opening a connection left on another wrapper."""
+        self._set_by_opening |= state.keys()
+        vars(self).update(state)
+
     def _reuse(self, connection: Leasable) -> None:
         # Follows Django: BaseDatabaseWrapper.connect(), less what the first
         # lessee of the connection did to it.
         self.connection = connection
-        self._set_by_opening |= connection.wrapper_state.keys()
-        vars(self).update(connection.wrapper_state)
+        self.learn(connection.wrapper_state)
         self.in_atomic_block = False
         self.savepoint_ids = []
         self.atomic_blocks = []

@@ -18,7 +18,7 @@ import contextvars
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -51,8 +51,8 @@ class Pool:
     ) -> None:
         self.alias = alias
         self.database: str | None = None
-        #: What the wrappers of the tasks found out about the server, by name.
-        self.facts: dict[str, Any] = {}
+        #: What opening its connections left on their wrappers, the last time.
+        self.wrapper_state: Mapping[str, Any] = {}
         self.options = options
         self.loop = asyncio.get_running_loop()
         self.closed = False
@@ -95,6 +95,7 @@ class Pool:
         spread = random.uniform(0.95, 1.0)  # noqa: S311 (no secret)
         connection.expires_at = monotonic() + lifetime * spread
         connection.home = self
+        self.wrapper_state = connection.wrapper_state
         self.lent.add(connection)
         if self._size < self.options.min_size:
             self._start(self.fill())

@@ -6,6 +6,7 @@ Contract: one pool per (process, event loop, alias), closed with its loop.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import connections
@@ -41,6 +42,12 @@ def pool_for(wrapper: Any) -> Pool:
         pool = pools[wrapper.alias] = wrapper.make_pool()
         pool.database = database
     return pool
+
+
+def known_state(alias: str, database: Any) -> Mapping[str, Any]:
+    """Return what the running loop's connections have left on their wrappers."""
+    pool = _pools.values.get(asyncio.get_running_loop(), {}).get(alias)
+    return {} if pool is None or pool.database != database else pool.wrapper_state
 
 
 async def open_pools() -> None:

@@ -377,8 +377,11 @@ async def test_what_opening_sets_on_a_wrapper_goes_with_the_connection(
 
     monkeypatch.setattr(PostgreSQL, "init_connection_state", init_connection_state)
     looked: list[Any] = []
+    known: list[bool] = []
 
     async def look() -> None:
+        # Statements are made of it before there is a connection to ask.
+        known.append("operators_of_the_server" in vars(connections[ALIAS]))
         connections[ALIAS].mine = asyncio.current_task()
         await authors().acount()
         looked.append(vars(connections[ALIAS]))
@@ -386,6 +389,7 @@ async def test_what_opening_sets_on_a_wrapper_goes_with_the_connection(
     await asyncio.create_task(look())
     monkeypatch.undo()
     await asyncio.create_task(look())
+    assert known == [False, True]
     first, second = looked
     assert first["operators_of_the_server"] is second["operators_of_the_server"]
     assert first["mine"] is not second["mine"]

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.functional import cached_property
-
 from django_async_ext.db.backends import turns
 from django_async_ext.db.backends.base import LoopDatabaseWrapper
 from django_async_ext.db.backends.mysql.drivers import choose
 from django_async_ext.db.backends.mysql.engine import django_mysql
-from django_async_ext.db.backends.registry import pool_for
 
 
 class _StreamingWrapper(django_mysql.DatabaseWrapper):
@@ -47,16 +44,6 @@ class DatabaseWrapper(LoopDatabaseWrapper, _StreamingWrapper):
         if self._is_leasing():
             return self.driver.connect_on_loop(conn_params)
         return self.driver.connect(conn_params)
-
-    @cached_property
-    def mysql_server_data(self) -> dict[str, Any]:
-        """As in Django, but asked once, not by the wrapper of each task."""
-        if not self._is_leasing():
-            return super().mysql_server_data
-        facts = pool_for(self).facts
-        if "server" not in facts:
-            facts["server"] = super().mysql_server_data
-        return facts["server"]
 
     def is_usable(self) -> bool:
         """As in Django, which does not expect the lease to be over."""
