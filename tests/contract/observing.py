@@ -126,7 +126,8 @@ class Observer:
             yield found
         finally:
             wrapper.force_debug_cursor = before
-            asked = [one["sql"] for one in list(wrapper.queries_log)[first:]]
+            # Django 5.2 has no text for some that failed.
+            asked = [str(one["sql"]) for one in list(wrapper.queries_log)[first:]]
             found += [masked(sql) for sql in asked if not SETTING_UP.match(sql)]
 
     def run(self, prepare: Callable[[str], Any], fn: Callable[[Any], Any]) -> Outcome:
