@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import subprocess
 import sys
 import threading
 from typing import Any
@@ -530,3 +531,26 @@ def test_the_engine_is_djangos(mysql: str) -> None:
     assert issubclass(DatabaseWrapper, DjangoWrapper)
     found = connections[mysql]
     assert type(found.ops).__module__ == "django.db.backends.mysql.operations"
+
+
+WITHOUT_MYSQLCLIENT = """
+import sys
+sys.modules["MySQLdb"] = None
+from django.conf import settings
+settings.configure()
+from django_async_ext.db.backends.mysql.base import DatabaseWrapper, django_mysql
+import pymysql
+assert django_mysql.Database is pymysql
+assert sys.modules["MySQLdb"] is None
+assert not [name for name in sys.modules if name.startswith("MySQLdb.")]
+options = {"driver": None}
+wrapper = DatabaseWrapper({"OPTIONS": options, "TIME_ZONE": None}, "books")
+assert wrapper.driver.__name__.endswith(".native")
+print("Django's engine, on PyMySQL")
+"""
+
+
+def test_djangos_engine_is_imported_where_mysqlclient_is_missing() -> None:
+    command = [sys.executable, "-c", WITHOUT_MYSQLCLIENT]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "Django's engine, on PyMySQL\n", done.stderr

@@ -30,7 +30,10 @@ _STANDS_IN = (
 
 def has_driver(name: str) -> bool:
     """Tell whether the module ``name`` can be imported."""
-    return name in sys.modules or find_spec(name) is not None
+    if name in sys.modules:
+        # None is how Python notes that a module must not be imported.
+        return sys.modules[name] is not None
+    return find_spec(name) is not None
 
 
 def missing_driver(alias: str, wanted: str) -> ImproperlyConfigured:
@@ -48,6 +51,7 @@ def missing_driver(alias: str, wanted: str) -> ImproperlyConfigured:
 
 @contextmanager
 def _pymysql_as_mysqldb() -> Iterator[None]:
+    before = dict(sys.modules)
     names = [f"MySQLdb{name}" for name in _STANDS_IN]
     for name in names:
         sys.modules[name] = import_module(name.replace("MySQLdb", "pymysql", 1))
@@ -56,6 +60,8 @@ def _pymysql_as_mysqldb() -> Iterator[None]:
     finally:
         for name in names:
             del sys.modules[name]
+            if name in before:
+                sys.modules[name] = before[name]
 
 
 def _import() -> Any:
