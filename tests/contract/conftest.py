@@ -12,9 +12,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
+from django_async_ext import on_loop
 from django_async_ext.db.connections import pool_stats
 from tests.contract.data import empty, fill, raise_sequences
-from tests.contract.observing import Observer, Outcome
+from tests.contract.observing import Observer, Outcome, contents
 from tests.db import pooling
 from tests.db.server import until
 
@@ -100,4 +101,8 @@ def stage(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
             raise_sequences(alias)
             stack.callback(empty, alias)
         stack.callback(ContentType.objects.clear_cache)
-        yield Stage(stack.enter_context(asyncio.Runner()))
+        made = Stage(stack.enter_context(asyncio.Runner()))
+        for alias in ALIASES:
+            # The first to come asks a server what it is (MySQL), and no other.
+            made.runner.run(on_loop(contents)(alias))
+        yield made
