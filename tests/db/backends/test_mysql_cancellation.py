@@ -29,6 +29,10 @@ pytestmark = pytest.mark.django_db(
     transaction=True, databases=["default", "replica", "mysql", "mysqlclient"]
 )
 
+#: Enough for the workers, which SQLite's sweep knows well.
+WORKERS = ["create", "iterate", "break off", "gather", "nest", "commit"]
+WORKERS += ["hooks that query", "hold", "connect", "wait for the pool"]
+
 ON_MYSQL = ROWS.replace("AS TEXT", "AS CHAR")
 
 
@@ -69,7 +73,11 @@ def _without_sessions_of_others(mysql: str) -> None:
     connections[mysql].close()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("mysql", "name"),
+    [("mysql", name) for name in CASES] + [("mysqlclient", name) for name in WORKERS],
+    indirect=["mysql"],
+)
 async def test_an_operation_is_cancelled_everywhere(
     name: str, world: MySQLWorld
 ) -> None:
