@@ -202,7 +202,8 @@ def test_a_project_without_django_is_left_alone(run: Run) -> None:
     output = run(
         "import sys\n"
         "def test_it():\n"
-        "    assert 'django.db' not in sys.modules\n"
+        "    assert 'django_async_ext.test.plugin' in sys.modules\n"
+        "    assert 'django_async_ext.db' not in sys.modules\n"
         "    assert 'django_async_ext.test.leaks' not in sys.modules\n",
         django=(),
     )

@@ -18,5 +18,6 @@ difference that ``expected.toml`` does not explain is a fault of the package.
     canary     the command that holds the seams against other versions
     seams      what the package takes from Django and others; seams.json
     deriving   finds the seams by looking at the package
+    packages   the test suites of other packages, compared alike
     inside/    the part that runs in those processes, with Django loaded
 """

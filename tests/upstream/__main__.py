@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from _environment import stop_on_signals
+from tests.upstream import packages
 from tests.upstream.canary import run_canary
 from tests.upstream.comparing import (
     MODES,
@@ -50,6 +51,8 @@ class Comparison:
 def main() -> int:
     """Run what the command line asks for; return the exit status."""
     options = _options()
+    if options.package:
+        return packages.compare(options.package, options)
     if options.canary:
         series = [options.django] if options.django else SERIES
         return run_canary(
@@ -90,6 +93,8 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("labels", nargs="*", help="labels or test ids of Django's suite, or the "
         "sets ci, orm (default), web, wide (both), requests and all")  # fmt: skip
+    add("--package", choices=packages.PACKAGES, help="run the test suite of this "
+        "package instead, from its source distribution")  # fmt: skip
     add("--django", choices=SERIES, help="default: the newest")
     add("--engine", choices=ENGINES, default="postgresql")
     add("--mode", choices=[*MODES, "baseline", "all"], help="default: bridge, and "
