@@ -218,7 +218,12 @@ def test_nothing_is_needed_but_pytest(run: Run) -> None:
     assert "PytestUnknownMark" not in output
 
 
-MEASURE = ("-m", "coverage", "run", "--rcfile=", "--data-file=/dev/null")
+def measure(folder: Path, concurrency: str) -> tuple[str, ...]:
+    # It removes its data file first: never name a device, which root may remove.
+    data = f"--data-file={folder / 'coverage'}"
+    return ("-m", "coverage", "run", "--rcfile=", data, f"--concurrency={concurrency}")
+
+
 COVERED = """
 from tests.library.models import Author
 
@@ -227,16 +232,16 @@ async def test_it(async_db):
 """
 
 
-def test_coverage_that_will_be_wrong_is_named(run: Run) -> None:
-    output = run(COVERED, through=(*MEASURE, "--concurrency=thread"))
+def test_coverage_that_will_be_wrong_is_named(run: Run, tmp_path: Path) -> None:
+    output = run(COVERED, through=measure(tmp_path, "thread"))
     said = " ".join(output.split())
     words = "Coverage is measured without `concurrency = greenlet`: synchronous code"
     assert "1 passed" in output, output
     assert said.count(words) == 2 or sys.version_info >= (3, 14), output
 
 
-def test_coverage_that_is_right_is_not_named(run: Run) -> None:
-    output = run(COVERED, through=(*MEASURE, "--concurrency=greenlet,thread"))
+def test_coverage_that_is_right_is_not_named(run: Run, tmp_path: Path) -> None:
+    output = run(COVERED, through=measure(tmp_path, "greenlet,thread"))
     assert "1 passed" in output, output
     assert "Coverage is measured" not in output
 
