@@ -98,11 +98,13 @@ def test_its_tests_pass_however_processes_start(method: str, database: str) -> N
 
 def test_only_engine_and_installed_apps_differ() -> None:
     stock, ours = (
-        run("postgresql", module, "manage.py", "diffsettings").stdout.splitlines()
+        run(
+            "postgresql", module, "manage.py", "diffsettings", DB_NAME="same"
+        ).stdout.splitlines()
         for module in ("project.settings", "project.settings_ours")
     )
     names = {line.split(" =")[0] for line in {*stock} ^ {*ours}}
     assert names == {"DATABASES", "INSTALLED_APPS", "SETTINGS_MODULE"}
     (databases,) = (line for line in ours if line.startswith("DATABASES"))
     as_stock = databases.replace("'django_async_ext.db", "'django.db")
-    assert as_stock in [re.sub(r"_ours\b", "", line) for line in stock]
+    assert as_stock in stock
