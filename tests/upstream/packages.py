@@ -23,7 +23,7 @@ from xml.etree import ElementTree
 
 from tests.upstream.comparing import SERIES, Verdict, differences
 from tests.upstream.outcomes import LabelRun, Outcome
-from tests.upstream.source import CACHE, CHECKOUT
+from tests.upstream.source import CACHE, CHECKOUT, find_pair
 
 INSIDE = Path(__file__).with_name("inside")
 ENGINE_PLUGIN = "engine_of_ours"
@@ -129,7 +129,8 @@ def _environment(name: str, package: Package, series: str) -> str:
     home = CACHE / f"venv-{name}-django{series}"
     python, ready = home / "bin" / "python", home / "ready"
     if not ready.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
+        newest = find_pair(series).executable
+        subprocess.run([newest, "-m", "venv", "--clear", home], check=True)
         ours = f"{CHECKOUT}[postgresql]"
         needed = [f"django~={series}.0", ours, "pytest", name, *package.requirements]
         _pip(str(python), "install", *needed)

@@ -66,7 +66,7 @@ def environment(
     An ``interpreter`` is used as it is; otherwise a virtual environment is made
     below ``CACHE``, of Python ``version`` or else the newest one found.
     """
-    python = interpreter or _own_environment(_pair(series, version))
+    python = interpreter or _own_environment(find_pair(series, version))
     django, python_version = _output(python, "-c", _ASK).split()
     if not django.startswith(f"{series}."):
         raise SystemExit(f"{python} has Django {django}, not {series}.")
@@ -74,7 +74,7 @@ def environment(
     return Environment(python, django, python_version, tests)
 
 
-def _pair(series: str, version: str | None) -> Pair:
+def find_pair(series: str, version: str | None = None) -> Pair:
     for pair in reversed(find_pairs()):
         if pair.django == series and version in (None, pair.python):
             return pair
