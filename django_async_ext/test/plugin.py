@@ -10,12 +10,13 @@ import asyncio
 import inspect
 import sys
 import unittest
-from collections.abc import Callable, Generator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -63,20 +64,49 @@ def _watched(test: Callable[..., Any], found: list[str]) -> Callable[..., Any]:
         before = asyncio.all_tasks(loop)
         token = object()
         _running.set(token)
-        try:
-            return await test(*args, **kwargs)
-        finally:
-            await leaks.settle()
-            others = {t for t in asyncio.all_tasks(loop) if not _started(t, token)}
-            found.extend(leaks.on_loop(loop, before | others))
+        with _starters_noted(loop):
+            try:
+                return await test(*args, **kwargs)
+            finally:
+                await leaks.settle()
+                others = {t for t in asyncio.all_tasks(loop) if not _started(t, token)}
+                found.extend(leaks.on_loop(loop, before | others))
 
     return watched
 
 
+#: Up to Python 3.11, where a task does not tell its context: the test that was
+#: being run in the context that started it.
+_starters: WeakKeyDictionary[asyncio.Task[Any], object] = WeakKeyDictionary()
+_TELLS_CONTEXT = hasattr(asyncio.Task, "get_context")
+
+
+@contextmanager
+def _starters_noted(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    if _TELLS_CONTEXT:
+        yield
+        return
+    stock = loop.get_task_factory()
+
+    def factory(loop: Any, coroutine: Any, **options: Any) -> Any:
+        make: Any = partial(stock, loop) if stock else partial(asyncio.Task, loop=loop)
+        task: asyncio.Task[Any] = make(coroutine, **options)
+        _starters[task] = _running.get()
+        return task
+
+    loop.set_task_factory(factory)
+    try:
+        yield
+    finally:
+        loop.set_task_factory(stock)
+
+
 def _started(task: asyncio.Task[Any], token: object) -> bool:
     # A server that a fixture runs starts tasks of its own, while the test runs.
-    get_context = getattr(task, "get_context", None)  # since Python 3.12
-    return get_context is None or get_context().get(_running) is token
+    if not _TELLS_CONTEXT:
+        return _starters.get(task) is token
+    context: Any = task.get_context()  # type: ignore[attr-defined]
+    return context.get(_running) is token
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -4,12 +4,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# Where the package is installed, pytest finds the plugin itself.
+INSTALLED = entry_points(group="pytest11", name="django_async_ext")
+PLUGIN = [] if INSTALLED else ["-p", "django_async_ext.test.plugin"]
 
 SETTINGS = """
 from tests.settings import *
@@ -41,7 +46,7 @@ def run(tmp_path: Path) -> Run:
             SETTINGS.format(name=name, engine=engine)
         )
         (tmp_path / "test_it.py").write_text(source)
-        plugin = ["-p", "django_async_ext.test.plugin", f"--confcutdir={tmp_path}"]
+        plugin = [*PLUGIN, f"--confcutdir={tmp_path}"]
         command = [sys.executable, *through, "-m", "pytest", "-v", *plugin, *options]
         return subprocess.run(
             [*command, f"--rootdir={tmp_path}", *django, str(tmp_path)],
