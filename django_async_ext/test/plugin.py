@@ -109,6 +109,26 @@ def _started(task: asyncio.Task[Any], token: object) -> bool:
     return context.get(_running) is token
 
 
+def pytest_configure() -> None:
+    """Let pytest-django know our SQLite by its sight, when xdist splits a run."""
+    fixtures: Any = sys.modules.get("pytest_django.fixtures")
+    stock = getattr(fixtures, "_set_suffix_to_test_databases", None)
+    if stock is not None:
+        fixtures._set_suffix_to_test_databases = partial(_set_suffix, stock)
+
+
+def _set_suffix(stock: Callable[[str], None], suffix: str) -> None:
+    # Follows pytest-django: _set_suffix_to_test_databases(), which knows Django's
+    # engine alone to test in memory, and would name a file after ours.
+    from django.conf import settings
+
+    for database in settings.DATABASES.values():
+        if database["ENGINE"] == "django_async_ext.db.backends.sqlite3":
+            test = database.setdefault("TEST", {})
+            test["NAME"] = test.get("NAME") or ":memory:"
+    stock(suffix)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say once more, where it is read, that coverage will be wrong."""
     if not _is_in_use():
