@@ -66,6 +66,9 @@ PRIVATE = {
     "_meta": "django.db.models.base.ModelBase.__new__",
     "_middleware_chain": "django.core.handlers.base.BaseHandler.load_middleware",
     "_resource_closers": "django.http.response.HttpResponseBase.__init__",
+    "_set_suffix_to_test_databases": (
+        "pytest_django.fixtures._set_suffix_to_test_databases"
+    ),
     "_state": "django.db.models.base.Model.__init__",
 }
 
