@@ -52,6 +52,9 @@ def mysql(alias: str, **options: object) -> dict[str, object]:
 
 # Several runs on one server at the same time need names of their own.
 NAME = "async_ext" + os.environ.get("ASYNC_EXT_DB_SUFFIX", "")
+# And one on the same machine a file of its own, which its child processes share.
+RUN = os.environ.setdefault("ASYNC_EXT_RUN", str(os.getpid()))
+FILE = f"{tempfile.gettempdir()}/{NAME}_{RUN}_threaded.sqlite3"
 DATABASES = {
     "default": postgresql(NAME, pool={"max_size": 8, "timeout": 10}),
     "replica": postgresql(f"{NAME}_replica"),
@@ -66,10 +69,10 @@ DATABASES = {
     },
     "threaded_sqlite": {
         "ENGINE": "django_async_ext.db.backends.threaded",
-        "NAME": f"{tempfile.gettempdir()}/{NAME}_threaded.sqlite3",
+        "NAME": FILE,
         "OPTIONS": {"engine": "django.db.backends.sqlite3"},
         # In memory all connections would be one, and its tables locked.
-        "TEST": {"NAME": f"{tempfile.gettempdir()}/test_{NAME}_threaded.sqlite3"},
+        "TEST": {"NAME": f"{FILE}.test"},
     },
 }
 
