@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -24,14 +24,16 @@ Elsewhere = Callable[..., None]
 
 
 @pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
+def elsewhere() -> Iterator[Elsewhere]:
     """Send the queries of the test to another server."""
+    # One of its own: it must be undone before what at_own_server has changed.
+    with pytest.MonkeyPatch.context() as patch:
 
-    def change(**settings: Any) -> None:
-        for name, value in settings.items():
-            monkeypatch.setitem(connections.settings["default"], name, value)
+        def change(**settings: Any) -> None:
+            for name, value in settings.items():
+                patch.setitem(connections.settings["default"], name, value)
 
-    return change
+        yield change
 
 
 # The server
