@@ -641,7 +641,8 @@ async def test_two_thousand_tasks_run_on_the_pools_connections(
     await until(lambda: server.sessions() == 8)
     await asyncio.gather(*tasks)
     assert most == server.sessions() == 8
-    assert threading.active_count() == threads < 10
+    # Fewer, if a worker of an earlier test has ended meanwhile.
+    assert threading.active_count() <= threads
     assert in_use() == 0
 
 
