@@ -98,8 +98,8 @@ class SQLiteWorld(World):
     async def is_at_rest(self) -> None:
         assert pool_stats(self.using)["waiting"] == 0
         await until(lambda: pool_stats(self.using)["in_use"] == 0)
-        with closing(sqlite3.connect(self.path, timeout=0)) as outside:
-            # Nobody else has a lock.
+        with closing(sqlite3.connect(self.path, timeout=10)) as outside:
+            # Nobody else keeps a lock; a worker may be ending what it had to end.
             outside.execute("BEGIN EXCLUSIVE")
 
 
