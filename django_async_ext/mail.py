@@ -73,6 +73,8 @@ class _LoopSMTPS(smtplib.SMTP_SSL, _LoopSMTP):
     """The same over TLS from the first byte."""
 
 
+#: Where Django keeps a connection that is not whole yet; not so in 5.2.0.
+_PARTIAL = "_partial_connection"
 _ON_LOOP = {smtplib.SMTP: _LoopSMTP, smtplib.SMTP_SSL: _LoopSMTPS}
 
 
@@ -81,8 +83,6 @@ class EmailBackend(smtp.EmailBackend):
 
     A connection is used where it was opened: on one loop, or in plain code.
     """
-
-    _partial_connection: smtplib.SMTP | None
 
     @property
     def _lock(self) -> Any:
@@ -118,8 +118,8 @@ class EmailBackend(smtp.EmailBackend):
             return super().send_messages(email_messages)
         finally:
             # Django leaves it to the garbage collector when the login failed.
-            partial, self._partial_connection = self._partial_connection, None
-            if partial is not None:
+            if (partial := getattr(self, _PARTIAL, None)) is not None:
+                setattr(self, _PARTIAL, None)
                 partial.close()
 
 
