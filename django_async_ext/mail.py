@@ -110,7 +110,15 @@ class EmailBackend(smtp.EmailBackend):
     def open(self) -> bool | None:
         """As in Django."""
         _look_up_own_name()
-        return super().open()
+        before = self.connection
+        try:
+            return super().open()
+        except BaseException:
+            # Django 5.2.0 keeps it although nobody has logged in.
+            half, self.connection = self.connection, before
+            if half is not None and half is not before:
+                half.close()
+            raise
 
     def send_messages(self, email_messages: Sequence[mail.EmailMessage]) -> int:
         """As in Django."""
