@@ -14,6 +14,7 @@ MISSING = "PgBouncer is neither on PATH nor can it be installed: not tested"
 
 #: Tests that see what PgBouncer does: no cursors that last, and shared sessions.
 NOT_BEHIND_IT = {
+    "test_what_cannot_be_pipelined_is_logged",
     "test_rows_are_streamed_from_a_cursor_of_the_server",
     "test_the_first_row_comes_before_the_last_is_fetched",
     "test_a_cancelled_loop_holds_no_connection",
