@@ -18,6 +18,8 @@ class AsyncExtConfig(AppConfig):
     def ready(self) -> None:
         """Put the package in force; what is about queries, if an engine is ours."""
         conf.validate()
+        if conf.get("DETECTION") is not None:
+            import_string("django_async_ext.detection.activation.start")()
         import_string("django_async_ext.checks.register")()
         ours = any(_is_ours(one["ENGINE"]) for one in connections.settings.values())
         if ours:

@@ -378,6 +378,16 @@ def _refuse(awaitable: object, bridge: greenlet) -> Exception:
     )
 
 
+def awaiting_frame() -> FrameType | None:
+    """Return the frame of the coroutine that waits for the calling code.
+
+    None outside the bridge. For reports: the stack of the calling code ends where
+    the bridge was entered.
+    """
+    bridge = getcurrent()
+    return bridge.parent.gr_frame if type(bridge) is _Bridge else None
+
+
 def suspended_frame(frame: FrameType) -> FrameType | None:
     """Return the innermost synchronous frame that waits under ``frame``.
 

@@ -37,6 +37,10 @@ def _is_seconds_or_none(value: Any) -> bool:
     return value is None or _is_seconds(value)
 
 
+def _is_dict_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, dict)
+
+
 def _is_dotted(value: Any) -> bool:
     return isinstance(value, str) and all(map(str.isidentifier, value.split(".")))
 
@@ -48,6 +52,7 @@ def _is_prefixes(value: Any) -> bool:
 SETTINGS = {
     "ADOPT_DJANGO": Setting(True, _is_bool, "True or False"),
     "CANCEL_TIMEOUT": Setting(5.0, _is_seconds, "a number of seconds above 0"),
+    "DETECTION": Setting(None, _is_dict_or_none, "None or a dict"),
     "GATHER_LIMIT": Setting(None, _is_limit, "None or a whole number of at least 1"),
     "HASHING_THREADS": Setting(None, _is_limit, "None or a whole number of at least 1"),
     "IDLE_IN_TRANSACTION": Setting(

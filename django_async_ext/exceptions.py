@@ -6,7 +6,11 @@
     ├── NoBridgeError (RuntimeError)        a wait outside on_loop()
     ├── BridgeAbandonedError (RuntimeError) a wait in code whose task is gone
     ├── ConnectionOwnershipError            a connection used by the wrong task
-    └── UnknownOutcomeError (OperationalError) the answer to COMMIT was lost
+    ├── UnknownOutcomeError (OperationalError) the answer to COMMIT was lost
+    └── BlockingCallError (SynchronousOnlyOperation) a call blocked the event loop
+
+    BaseException
+    └── BlockingCallInterrupt               the same, past "except Exception"
 
     RuntimeWarning
     ├── OutsideTransactionWarning           a thread left its task's transaction
@@ -21,6 +25,7 @@ Each text says what happened, why, and what to do instead, then links to its
 entry in ``docs/reference/errors``.
 """
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import utils
 
 DOCS = "https://django-async-ext.readthedocs.io/en/latest/reference/errors.html"
@@ -49,6 +54,17 @@ class ConnectionOwnershipError(AsyncExtError):
 
 class UnknownOutcomeError(AsyncExtError, utils.OperationalError):
     """The connection was lost between COMMIT and its answer."""
+
+
+class BlockingCallError(AsyncExtError, SynchronousOnlyOperation):
+    """A call that blocks the event loop was made on it, in the mode "raise"."""
+
+
+class BlockingCallInterrupt(BaseException):
+    """The same where ``RAISE_AS_BASE_EXCEPTION`` is set.
+
+    Code that catches ``Exception`` does not swallow it.
+    """
 
 
 class OutsideTransactionWarning(RuntimeWarning):

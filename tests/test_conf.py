@@ -12,7 +12,7 @@ from django.test import override_settings
 from django_async_ext import conf
 
 KNOWN = (
-    "ADOPT_DJANGO, CANCEL_TIMEOUT, GATHER_LIMIT, HASHING_THREADS, "
+    "ADOPT_DJANGO, CANCEL_TIMEOUT, DETECTION, GATHER_LIMIT, HASHING_THREADS, "
     "IDLE_IN_TRANSACTION, IMPLICIT_WAITS, LOOP_SAFE, SYNC_VIEWS"
 )
 
@@ -26,6 +26,7 @@ def configured(**values: Any) -> override_settings:
     [
         ("ADOPT_DJANGO", True),
         ("CANCEL_TIMEOUT", 5.0),
+        ("DETECTION", None),
         ("GATHER_LIMIT", None),
         ("HASHING_THREADS", None),
         ("IDLE_IN_TRANSACTION", 1.0),

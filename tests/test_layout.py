@@ -15,7 +15,7 @@ GROUND = {
     *("bridge", "conf", "driving", "exceptions", "locks", "loop_socket", "loops"),
     *("sockets", "threads"),
 }
-ROOF = {"apps", "asgi", "checks", "management", "test"}
+ROOF = {"apps", "asgi", "checks", "management", "middleware", "test"}
 FLOORS = ["ground", "backend", "db", "subject", "roof"]
 NOT_FOR_THE_GROUND = {
     "django.apps",

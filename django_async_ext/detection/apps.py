@@ -1,0 +1,19 @@
+"""The detector as an application, for projects that use nothing else from here."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+from django_async_ext.detection.activation import start
+
+
+class DetectionConfig(AppConfig):
+    """Starts the detector with Django."""
+
+    name = "django_async_ext.detection"
+    label = "django_async_ext_detection"
+    verbose_name = "Detection of blocking calls"
+
+    def ready(self) -> None:
+        """As in Django."""
+        start()

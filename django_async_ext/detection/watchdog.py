@@ -1,0 +1,15 @@
+"""Layer: watchdog. Contract: to come."""
+
+from __future__ import annotations
+
+
+def install() -> None:
+    """Put this layer in force."""
+
+
+def uninstall() -> None:
+    """Undo ``install()``."""
+
+
+def watch() -> None:
+    """Watch the running loop."""
