@@ -25,7 +25,7 @@ Each text says what happened, why, and what to do instead, then links to its
 entry in ``docs/reference/errors``.
 """
 
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core import exceptions
 from django.db import utils
 
 DOCS = "https://django-async-ext.readthedocs.io/en/latest/reference/errors.html"
@@ -56,7 +56,7 @@ class UnknownOutcomeError(AsyncExtError, utils.OperationalError):
     """The connection was lost between COMMIT and its answer."""
 
 
-class BlockingCallError(AsyncExtError, SynchronousOnlyOperation):
+class BlockingCallError(AsyncExtError, exceptions.SynchronousOnlyOperation):
     """A call that blocks the event loop was made on it, in the mode "raise"."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
 from django_async_ext.detection import activation, requests
@@ -20,7 +21,8 @@ GetResponse = Callable[[HttpRequest], Any]
 class BlockingCallDetectionMiddleware:
     """Starts the detector, and lets its reports name the request and the view.
 
-    Put it first in ``MIDDLEWARE``.
+    Put it first in ``MIDDLEWARE``. With ``DEBUG``, the header ``Server-Timing`` shows
+    what blocked in the browser's tools.
     """
 
     sync_capable = True
@@ -28,7 +30,8 @@ class BlockingCallDetectionMiddleware:
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
             markcoroutinefunction(self)
         activation.start()
 
@@ -36,16 +39,14 @@ class BlockingCallDetectionMiddleware:
         self, request: HttpRequest
     ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """As in Django."""
-        if iscoroutinefunction(self):
+        if self._is_async:
             return self._acall(request)
         with _Known(request):
-            response: HttpResponseBase = self.get_response(request)
-            return response
+            return _timed(request, self.get_response(request))
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         with _Known(request):
-            response: HttpResponseBase = await self.get_response(request)
-            return response
+            return _timed(request, await self.get_response(request))
 
 
 class _Known:
@@ -61,3 +62,21 @@ class _Known:
 
     def __exit__(self, *exc: object) -> None:
         requests.running.reset(self._token)
+
+
+def _timed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Show in the header ``Server-Timing`` what blocked, with ``DEBUG``."""
+    if settings.DEBUG and (found := requests.noted(request)):
+        entries = [
+            f'blocking;desc="{each.what} at line {each.place.line} of '
+            f'{each.place.function}"' + _duration(each.seconds)
+            for each in found
+        ]
+        if before := response.headers.get("Server-Timing"):
+            entries.insert(0, before)
+        response.headers["Server-Timing"] = ", ".join(entries)
+    return response
+
+
+def _duration(seconds: float | None) -> str:
+    return "" if seconds is None else f";dur={seconds * 1000:.1f}"

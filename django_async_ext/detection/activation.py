@@ -40,6 +40,11 @@ def stop() -> None:
     guards.release()
 
 
+def started() -> list[str]:
+    """Return the layers that are started."""
+    return list(_started)
+
+
 def watch_loop() -> None:
     """Have the watchdog watch the running loop, if it is on."""
     if WATCHDOG in _started:

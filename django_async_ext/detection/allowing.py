@@ -101,7 +101,8 @@ def by_settings(stack: Iterable[FrameType]) -> bool:
 
 def _names(entry: str, frame: FrameType) -> bool:
     if "/" in entry or entry.endswith(".py"):
-        return fnmatch(frame.f_code.co_filename, f"*{entry.removeprefix('*')}")
+        file = frame.f_code.co_filename
+        return fnmatch(file, entry) or fnmatch(file, f"*/{entry}")
     function = frames.name(frame)
     return function == entry or function.startswith(f"{entry}.")
 

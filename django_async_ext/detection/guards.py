@@ -119,7 +119,7 @@ def _tool(told: Told) -> int | None:
     return free
 
 
-def _entered(told: Told, code: CodeType, offset: int) -> None:
+def _entered(told: Told, code: CodeType, offset: int) -> None:  # noqa: ARG001
     if _get_running_loop() is not None:
         frame = sys._getframe(1)
         told(guarded[code], frame, first_argument(frame))

@@ -63,7 +63,9 @@ def _judged(endpoint: Endpoint, frame: FrameType, subject: Any) -> Any:
     mode = current().mode(leading.rule)
     if mode == OFF or allowing.in_context() or allowing.by_settings(stack):
         return None
-    report = reports.add(_occurrence(leading, frame), frame, log=mode == WARN)
+    occurrence = _occurrence(leading, frame)
+    requests.note(occurrence)
+    report = reports.add(occurrence, frame, log=mode == WARN)
     return _error(report.text()) if mode == RAISE else None
 
 

@@ -15,7 +15,7 @@ import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from time import monotonic
 from types import FrameType
 from typing import Any
@@ -138,10 +138,11 @@ class Reports:
         """Merge ``occurrence``, found in ``stack``, into its report; return that."""
         with self._lock:
             report = self._merge(occurrence, stack)
+            is_due = _is_due(report)
             self.recent.append((monotonic(), threading.get_ident(), occurrence.key))
         for listener in list(self.listeners):
             listener(occurrence, report)
-        if self._is_due(report):
+        if is_due:
             self._tell(report, log)
         return report
 
@@ -157,7 +158,7 @@ class Reports:
         return report
 
     def _merge(self, occurrence: Occurrence, stack: FrameType | str) -> Report:
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         report = self._by_key.get(occurrence.key)
         if report is None:
             report = self._by_key[occurrence.key] = Report(occurrence, now, now)
@@ -175,13 +176,6 @@ class Reports:
         _add_time(report, occurrence)
         return report
 
-    def _is_due(self, report: Report) -> bool:
-        now = monotonic()
-        if report.told is not None and now - report.told < current().interval:
-            return False
-        report.told = now
-        return True
-
     def _tell(self, report: Report, log: bool) -> None:
         if log:
             fields = {f"blocking_{k}": v for k, v in report.as_dict().items()}
@@ -198,6 +192,14 @@ class Reports:
         with self._lock:
             self._by_key.clear()
             self.recent.clear()
+
+
+def _is_due(report: Report) -> bool:
+    now = monotonic()
+    if report.told is not None and now - report.told < current().interval:
+        return False
+    report.told = now
+    return True
 
 
 def _add_time(report: Report, occurrence: Occurrence) -> None:

@@ -7,7 +7,7 @@ told of a request is read when something is reported, not before.
 from __future__ import annotations
 
 from contextvars import Context, ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from django.http import HttpRequest
 
@@ -36,3 +36,18 @@ def describe(request: HttpRequest) -> RequestInfo:
     match: Any = getattr(request, "resolver_match", None)
     view, url_name = (match._func_path, match.view_name) if match else ("", "")
     return RequestInfo(request.method or "", request.path, view, url_name or "")
+
+
+def note(occurrence: Any, context: Context | None = None) -> None:
+    """Remember ``occurrence`` with the request of the running code, or of ``context``.
+
+    For what is shown with the response.
+    """
+    request = running.get() if context is None else context.get(running)
+    if request is not None:
+        noted(request).append(occurrence)
+
+
+def noted(request: HttpRequest) -> list[Any]:
+    """Return what was found while ``request`` was served."""
+    return cast(list[Any], request.__dict__.setdefault("_blocking_calls", []))

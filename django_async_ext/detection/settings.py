@@ -74,7 +74,8 @@ def current() -> Settings:
     for error in errors():
         raise ImproperlyConfigured(error)
     given = conf.get("DETECTION") or {}
-    values = (_IN_DEBUG if django_settings.DEBUG else _DEFAULTS) | given
+    defaults = _IN_DEBUG if django_settings.DEBUG else _DEFAULTS
+    values = defaults | given | _forced
     return Settings(
         modes={layer: values[layer] for layer in LAYERS},
         rules=values["RULES"],
@@ -87,7 +88,17 @@ def current() -> Settings:
     )
 
 
-def _forget(*, setting: str, **kwargs: Any) -> None:
+_forced: dict[str, Any] = {}
+
+
+def force(**values: Any) -> None:
+    """Let ``values`` go before the project's settings; without any, undo that."""
+    _forced.clear()
+    _forced.update(values)
+    current.cache_clear()
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:  # noqa: ARG001
     if setting in ("ASYNC_EXT", "DEBUG"):
         current.cache_clear()
 

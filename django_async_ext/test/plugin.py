@@ -22,6 +22,8 @@ import pytest
 
 from django_async_ext.exceptions import describe
 
+pytest_plugins = ("django_async_ext.test.blocking",)
+
 #: The test that is being run, in all that it starts.
 _running: ContextVar[object] = ContextVar("running", default=None)
 
