@@ -23,6 +23,7 @@ from contextvars import copy_context
 from functools import partial, wraps
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from greenlet import getcurrent, greenlet
 
@@ -54,10 +55,13 @@ class _Bridge(greenlet):
     raised: BaseException | None = None
     # Never None: a bridge is given the greenlet of its coroutine.
     parent: greenlet
+    # By the frame in which the stack of each ends.
+    known: WeakValueDictionary[int, _Bridge] = WeakValueDictionary()
 
     def __init__(self) -> None:
         super().__init__(_serve_calls)
         self.switch()
+        self.known[id(self.gr_frame)] = self
 
     def let_wait(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``fn``, which may wait even if what called it may not."""
@@ -276,8 +280,7 @@ def stepping() -> Iterator[None]:
 
 
 def _switch(bridge: _Bridge, awaitable: Awaitable[T]) -> T:
-    handled = sys.exception()
-    if handled is not None:
+    if (handled := sys.exception()) is not None:
         awaitable = _awaiting(handled, awaitable)
     return cast(T, bridge.parent.switch(awaitable))
 
@@ -378,13 +381,13 @@ def _refuse(awaitable: object, bridge: greenlet) -> Exception:
     )
 
 
-def awaiting_frame() -> FrameType | None:
+def awaiting_frame(outermost: FrameType | None = None) -> FrameType | None:
     """Return the frame of the coroutine that waits for the calling code.
 
-    None outside the bridge. For reports: the stack of the calling code ends where
-    the bridge was entered.
+    Or, in any thread, for the code whose stack ends in ``outermost``. None outside the
+    bridge. For reports: such a stack ends where the bridge was entered.
     """
-    bridge = getcurrent()
+    bridge = _Bridge.known.get(id(outermost)) if outermost else getcurrent()
     return bridge.parent.gr_frame if type(bridge) is _Bridge else None
 
 

@@ -48,8 +48,9 @@ class PerLoop(Generic[T]):
 
     def end(self, loop: asyncio.AbstractEventLoop) -> None:
         """End the value of ``loop``; does nothing when it has none."""
-        if loop in self.values:
-            self._end(self.values.pop(loop))
+        # Two threads may find the loop closed.
+        if (value := self.values.pop(loop, None)) is not None:
+            self._end(value)
 
 
 def _watch(loop: asyncio.AbstractEventLoop) -> None:

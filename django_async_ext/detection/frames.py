@@ -86,6 +86,11 @@ def _is_project(file: str) -> bool:
     return not is_below(file, _PACKAGE, *_INSTALLED)
 
 
+def is_ours(code: CodeType) -> bool:
+    """Tell whether ``code`` is of this package."""
+    return is_below(code.co_filename, _PACKAGE)
+
+
 def is_below(file: str, *folders: str) -> bool:
     """Tell whether ``file`` is in one of ``folders``."""
     return any(file.startswith(f"{folder}/") for folder in folders)

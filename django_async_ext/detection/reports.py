@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import linecache
 import logging
+import os
 import threading
 import traceback
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,8 +44,8 @@ Key = tuple[str, str, int, str]
 class Occurrence:
     """One call that blocked the event loop, or one stall.
 
-    ``seconds`` is how long the loop stood still, None if that is not known, and
-    ``cause`` says why in one word.
+    ``seconds`` is how long the loop stood still, None if that is not known; it may have
+    been longer by ``slack``. ``cause`` says why in one word.
     """
 
     rule: str
@@ -54,7 +55,19 @@ class Occurrence:
     request: RequestInfo | None = None
     task: str = ""
     seconds: float | None = None
+    slack: float = 0.0
     cause: str = ""
+
+    @property
+    def duration(self) -> str:
+        """How long the loop stood still, in words; "" if that is not known."""
+        if self.seconds is None:
+            return ""
+        least, most = (
+            1000 * each for each in (self.seconds, self.seconds + self.slack)
+        )
+        more = f" to {most:.0f}" if f"{most:.0f}" != f"{least:.0f}" else ""
+        return f"{least:.0f}{more} ms"
 
     @property
     def key(self) -> Key:
@@ -83,19 +96,18 @@ class Report:
     def text(self) -> str:
         """Say it to a person, in a few lines."""
         one, request = self.latest, self.latest.request
-        where = f"{one.place.file}:{one.place.line} in {one.place.function}"
-        code = linecache.getline(one.place.file, one.place.line).strip()
         facts = [f"{request.method} {request.path}"] if request else []
         facts += [f"view={request.view}"] if request and request.view else []
         facts += [f"task={one.task}"] if one.task else []
-        how_long = "" if one.seconds is None else f" for {one.seconds * 1000:.0f} ms"
+        how_long = f" for {one.duration}" if one.duration else ""
         why = f" ({one.cause})" if one.cause else ""
-        return (
-            f"{one.what} blocked the event loop{how_long}{why}. {' '.join(facts)}\n"
-            f"  {where}: {code}\n"
-            f"  instead: {one.remedy}\n"
-            f"  seen {self.count} times"
-        )
+        lines = [f"{one.what} blocked the event loop{how_long}{why}. {' '.join(facts)}"]
+        if one.place.file:
+            where = f"{one.place.file}:{one.place.line} in {one.place.function}"
+            code = linecache.getline(one.place.file, one.place.line).strip()
+            lines.append(f"{where}: {code}")
+        lines += [f"instead: {one.remedy}", f"seen {self.count} times"]
+        return "\n  ".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, for JSON and for logs."""
@@ -114,6 +126,7 @@ class Report:
             "count": self.count,
             "stalls": self.stalls,
             "seconds": one.seconds,
+            "slack": one.slack,
             "total": self.total,
             "longest": self.longest,
             "first_seen": self.first_seen.isoformat(),
@@ -129,6 +142,8 @@ class Reports:
         self.listeners: list[Callable[[Occurrence, Report], None]] = []
         #: The last occurrences: when (monotonic), in which thread, their key.
         self.recent: deque[tuple[float, int, Key]] = deque(maxlen=64)
+        #: How often each rule was broken, whatever has been forgotten since.
+        self.counts: Counter[str] = Counter()
         self._by_key: OrderedDict[Key, Report] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -146,16 +161,29 @@ class Reports:
             self._tell(report, log)
         return report
 
-    def lengthen(self, key: Key, occurrence: Occurrence) -> Report | None:
+    def lengthen(
+        self, key: Key, occurrence: Occurrence, known: float | None = None
+    ) -> Report | None:
         """Add the stall ``occurrence`` to what was reported when it began.
 
-        A call that is known to block and the stall that it causes are one report.
+        A call that is known to block and the stall that it causes are one report. Of
+        a stall that was reported while it lasted, ``known`` seconds were added then.
         """
         with self._lock:
             if (report := self._by_key.get(key)) is not None:
-                report.stalls += 1
+                report.stalls += known is None
+                report.total -= known or 0.0
                 _add_time(report, occurrence)
         return report
+
+    def hits(self, since: float, until: float, thread: int) -> list[Key]:
+        """Return what ``thread`` was reported for in that time, the last one first."""
+        with self._lock:
+            return [
+                key
+                for when, where, key in reversed(self.recent)
+                if where == thread and since <= when <= until
+            ]
 
     def _merge(self, occurrence: Occurrence, stack: FrameType | str) -> Report:
         now = datetime.now(UTC)
@@ -167,6 +195,7 @@ class Reports:
         self._by_key.move_to_end(occurrence.key)
         report.latest, report.last_seen = occurrence, now
         report.count += 1
+        self.counts[occurrence.rule] += 1
         if len(report.stacks) < STACKS:
             text = stack if isinstance(stack, str) else formatted(stack)
             if text not in report.stacks:
@@ -186,6 +215,10 @@ class Reports:
         """Return the reports, the most recent one first."""
         with self._lock:
             return list(reversed(self._by_key.values()))
+
+    def renew_lock(self) -> None:
+        """Let go of a lock that a thread of the parent process has."""
+        self._lock = threading.Lock()
 
     def clear(self) -> None:
         """Forget all reports."""
@@ -214,3 +247,6 @@ def formatted(frame: FrameType) -> str:
 
 
 reports = Reports()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reports.renew_lock)

@@ -1,15 +1,129 @@
-"""Layer: watchdog. Contract: to come."""
+"""Layer: watchdog. Notices that an event loop stands still, and says why.
+
+Contract: ``watch()`` has the running loop watched until it ends. One thread of the
+process watches all loops; it is started for the first one, in a forked child anew.
+What goes wrong in it is logged, and reaches nobody's code.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
+import threading
+from asyncio import AbstractEventLoop, get_running_loop
+from threading import get_native_id
+from time import monotonic
+
+from django_async_ext.detection.causes import Scheduling, Threads
+from django_async_ext.detection.heart import Heart, hearts
+from django_async_ext.detection.vigil import Vigil
+
+NAME = "async-ext-watchdog"
+
+logger = logging.getLogger("django.async_blocking")
+
+
+class Watchdog:
+    """The thread that watches."""
+
+    def __init__(self) -> None:
+        self._woken = threading.Event()
+        self._ended = False
+        self._vigils: dict[AbstractEventLoop, Vigil] = {}
+        self.thread = threading.Thread(target=self._run, name=NAME, daemon=True)
+
+    def wake(self) -> None:
+        """Have it look at once, since there is a loop to watch."""
+        self._woken.set()
+
+    def end(self) -> None:
+        """Have it end, without waiting for that."""
+        self._ended = True
+        self._woken.set()
+
+    def _run(self) -> None:
+        self._threads, self._own = Threads(), Scheduling(get_native_id())
+        planned: float | None = None
+        while not self._ended:
+            now = monotonic()
+            overslept = 0.0 if planned is None else max(0.0, now - planned)
+            try:
+                planned = self._look(now, overslept)
+            except Exception:
+                logger.exception("The watchdog failed; it goes on.")
+                planned = now + 1.0
+            pause = None if planned is None else max(0.0, planned - monotonic())
+            if self._woken.wait(pause):
+                self._woken.clear()
+                planned = None
+        for vigil in self._vigils.values():
+            vigil.end()
+        self._own.close()
+
+    def _look(self, now: float, overslept: float) -> float | None:
+        """Look at each loop; return when to look again, None without a loop."""
+        known = dict(hearts.values)
+        for loop in [each for each in self._vigils if each not in known]:
+            self._vigils.pop(loop).end()
+        self._threads.note()
+        times = []
+        for loop, heart in known.items():
+            if loop.is_closed():
+                hearts.end(loop)
+            else:
+                times.append(self._vigil(loop, heart).look(now, overslept))
+        return min(times, default=None)
+
+    def _vigil(self, loop: AbstractEventLoop, heart: Heart) -> Vigil:
+        vigil = self._vigils.get(loop)
+        if vigil is None or vigil.heart is not heart:
+            vigil = self._vigils[loop] = Vigil(heart, self._threads, self._own)
+        return vigil
+
+
+_installed = False
+_watchdog: Watchdog | None = None
+
 
 def install() -> None:
-    """Put this layer in force."""
+    """Watch each loop that ``watch()`` is called on from now on."""
+    global _installed
+    _installed = True
 
 
 def uninstall() -> None:
-    """Undo ``install()``."""
+    """Watch no loop; the thread ends."""
+    global _installed, _watchdog
+    _installed = False
+    for loop in list(hearts.values):
+        hearts.end(loop)
+    if _watchdog is not None:
+        _watchdog.end()
+        _watchdog = None
 
 
 def watch() -> None:
     """Watch the running loop."""
+    global _watchdog
+    heart = hearts.values.get(get_running_loop())
+    if heart is not None and not heart.paused:
+        return
+    if not _installed:
+        return
+    if heart is None:
+        hearts.get()
+    else:
+        heart.resume()
+    if _watchdog is None:
+        _watchdog = Watchdog()
+        _watchdog.thread.start()
+    _watchdog.wake()
+
+
+def _after_fork() -> None:
+    global _watchdog
+    _watchdog = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

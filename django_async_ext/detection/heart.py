@@ -1,0 +1,131 @@
+"""The heartbeat of an event loop: a timer that tells how late it is.
+
+Contract: ``hearts.get()`` gives the running loop's heart, which beats until the loop
+ends or the heart is ended. A beat measures in the loop's own thread, so that what it
+tells is true even if the watchdog was late itself; it never waits.
+"""
+
+from __future__ import annotations
+
+import sys
+from asyncio import AbstractEventLoop, TimerHandle, current_task, get_running_loop
+from collections import deque
+from threading import get_ident, get_native_id
+from time import monotonic, process_time, thread_time
+from types import CodeType
+from typing import NamedTuple
+
+from django_async_ext.detection import lag
+from django_async_ext.detection.settings import current
+from django_async_ext.loops import PerLoop
+
+
+class Late(NamedTuple):
+    """A beat that was late: its number, and what was measured; times in seconds.
+
+    The loop stood still somewhere between ``last``, the beat before, and ``beat``; it
+    did from ``due`` on. ``own`` and ``others`` are the processor time of the loop's
+    thread and of all other threads of the process since ``last``.
+    """
+
+    number: int
+    last: float
+    due: float
+    beat: float
+    own: float
+    others: float
+
+    @property
+    def seconds(self) -> float:
+        """How long the loop stood still, at least."""
+        return self.beat - self.due
+
+
+class Heart:
+    """Beats every ``interval`` seconds, and keeps the beats that are ``late`` by more.
+
+    ``beats`` and ``due``, the number of beats and when the next one is due, are for
+    the watchdog to read; ``paused`` is for it to set when the loop is not running.
+    """
+
+    def __init__(self, loop: AbstractEventLoop, interval: float, late: float) -> None:
+        self.loop, self.interval, self.late = loop, interval, late
+        self.thread, self.native = get_ident(), get_native_id()
+        self.caller = _caller(loop)
+        self.lag = lag.start()
+        self.beats = 0
+        self.paused = False
+        #: The last late beats, for the watchdog to take.
+        self.missed: deque[Late] = deque(maxlen=16)
+        self._note(monotonic())
+
+    def _note(self, now: float) -> None:
+        self.last, self.due = now, now + self.interval
+        self._own, self._process = thread_time(), process_time()
+        self._timer: TimerHandle = self.loop.call_later(self.interval, self._beat)
+
+    def _beat(self) -> None:
+        # It may have been ended by another thread, or belong to the parent process.
+        if hearts.values.get(self.loop) is not self:
+            return
+        now, ident = monotonic(), get_ident()
+        late = max(0.0, now - self.due)
+        if ident != self.thread:
+            self.thread, self.native = ident, get_native_id()
+            # Its processor time is not that of the other thread.
+            self.paused = True
+        if not self.paused:
+            self.lag.observe(late, self.interval)
+            if late >= self.late:
+                self._miss(now, late)
+        self.paused = False
+        self.caller = sys._getframe(1).f_code
+        # In this order: the watchdog must not see a new beat with its old time.
+        self._note(now)
+        self.beats += 1
+
+    def _miss(self, now: float, late: float) -> None:
+        own = thread_time() - self._own
+        others = max(0.0, process_time() - self._process - own)
+        number = self.beats + 1
+        self.missed.append(Late(number, self.last, self.due, now, own, others))
+        self.lag.stall(late)
+
+    def resume(self) -> None:
+        """Beat again, in a loop that runs again after a pause."""
+        self.last = self.due = monotonic()
+        self._own, self._process = thread_time(), process_time()
+        self.paused = False
+
+    def end(self) -> None:
+        """Beat no more; what was counted stays."""
+        lag.end(self.lag)
+        # Elsewhere it would not be safe; the timer ends by itself then.
+        if get_ident() == self.thread and not self.loop.is_closed():
+            self._timer.cancel()
+
+
+def _caller(loop: AbstractEventLoop) -> CodeType | None:
+    """Return the code that calls what ``loop`` runs, as far as can be seen now."""
+    task = current_task(loop)
+    frame = getattr(task and task.get_coro(), "cr_frame", None)
+    outer = frame and frame.f_back
+    return outer.f_code if outer else None
+
+
+def _make() -> Heart:
+    settings = current()
+    return Heart(get_running_loop(), settings.heartbeat, late_enough())
+
+
+def late_enough() -> float:
+    """Return by how many seconds a beat is late that tells of a stall.
+
+    A stall of ``STALL`` that begins right after a beat makes the next one late by less.
+    """
+    settings = current()
+    return max(settings.stall - settings.heartbeat, settings.stall / 2)
+
+
+#: The heart of each loop that is watched.
+hearts: PerLoop[Heart] = PerLoop(_make, Heart.end)

@@ -1,0 +1,160 @@
+"""Watches one loop's heart: samples while a beat is late, explains it afterwards.
+
+Contract: ``look()`` is called by the watchdog's thread alone, at the times that it
+returns or later. It takes at most ``MOST`` samples of one stall, at growing distances.
+A stall that goes on for long is reported while it lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import process_time
+from typing import NamedTuple
+
+from django_async_ext.detection import sampling, stalls
+from django_async_ext.detection.causes import Evidence, Scheduling, Threads, Times
+from django_async_ext.detection.frames import Place
+from django_async_ext.detection.heart import Heart, Late
+from django_async_ext.detection.reports import Key
+from django_async_ext.detection.sampling import Look, Sample
+
+MOST = 20
+#: Between the first samples of a stall, in seconds; each distance is longer by a fifth.
+STEP, GROWTH = 0.01, 1.2
+#: After how many seconds a stall is reported that has not ended.
+LONG = 2.0
+#: How often a loop that is not running is looked at.
+REST = 1.0
+
+
+class _Now(NamedTuple):
+    """What the loop's thread, the watchdog's and the process have had so far."""
+
+    loop: Times | None
+    watchdog: Times | None
+    process: float
+
+    @property
+    def loop_queued(self) -> float:
+        return self.loop.queued if self.loop else 0.0
+
+    @property
+    def watchdog_queued(self) -> float:
+        return self.watchdog.queued if self.watchdog else 0.0
+
+
+class Vigil:
+    """What the watchdog knows of one loop since its last beat."""
+
+    def __init__(
+        self,
+        heart: Heart,
+        threads: Threads,
+        watchdog: Scheduling,
+        take: Callable[[Heart], Look] = sampling.look,
+        report: Callable[[stalls.Stall], Key | None] = stalls.report,
+    ) -> None:
+        self.heart, self._threads = heart, threads
+        self._watchdog, self._loop = watchdog, Scheduling(heart.native)
+        self._take, self._report = take, report
+        self._first = max(heart.late / 2, 0.005)
+        self._seen = self._now()
+        self._begin()
+
+    def _begin(self, overslept: float = 0.0) -> None:
+        """Wait for the next beat."""
+        self._beats = self.heart.beats
+        self._samples: list[Sample] = []
+        self._threads_seen: list[Mapping[int, Place]] = []
+        self._looks = 0
+        self._overslept = overslept
+        self._told: tuple[Key, float] | None = None
+        self._before = self._seen
+
+    def look(self, now: float, overslept: float) -> float:
+        """Return when to look again; ``overslept`` is by how much this is too late."""
+        heart = self.heart
+        self._overslept += overslept
+        if heart.beats != self._beats:
+            self._explain()
+            # What came after that beat, and while the watchdog slept.
+            self._begin(min(overslept, max(0.0, now - heart.last)))
+            if heart.native != self._loop.native:
+                self.end()
+                self._loop = Scheduling(heart.native)
+        self._seen = self._now()
+        if not heart.loop.is_running():
+            heart.paused = True
+            return now + REST
+        first = heart.due + self._first
+        if now < first:
+            self._before, self._overslept = self._seen, 0.0
+            return first
+        self._sample()
+        if self._looks >= MOST and now - heart.due > LONG and self._told is None:
+            self._report_unfinished(now)
+        return now + STEP * GROWTH ** min(self._looks, MOST)
+
+    def _now(self) -> _Now:
+        return _Now(self._loop.read(), self._watchdog.read(), process_time())
+
+    def _sample(self) -> None:
+        if self._looks >= MOST:
+            return
+        self._looks += 1
+        sample, threads = self._take(self.heart)
+        self._threads_seen.append(threads)
+        # The loop got on while it was looked at: that may be anything.
+        if sample is not None and self.heart.beats == self._beats:
+            self._samples.append(sample)
+
+    def _explain(self) -> None:
+        """Report each stall that has ended since."""
+        while self.heart.missed:
+            late = self.heart.missed.popleft()
+            seen = late.number == self._beats + 1
+            samples = self._samples if seen else []
+            stall = self._stall(late, samples)
+            if seen and self._told:
+                stalls.prolong(self._told, stall)
+            else:
+                self._report(stall)
+
+    def _report_unfinished(self, now: float) -> None:
+        heart, before, seen = self.heart, self._before, self._seen
+        own = seen.loop.used - before.loop.used if seen.loop and before.loop else 0.0
+        others = max(0.0, seen.process - before.process - own)
+        late = Late(self._beats + 1, heart.last, heart.due, now, own, others)
+        key = self._report(self._stall(late, self._samples))
+        self._told = (key or stalls.UNTOLD, late.seconds)
+
+    def _stall(self, late: Late, samples: list[Sample]) -> stalls.Stall:
+        _, several = stalls.culprit(samples)
+        before, now = self._before, self._now()
+        slept = now.watchdog_queued - before.watchdog_queued
+        evidence = Evidence(
+            seconds=late.seconds,
+            least=self.heart.late,
+            own=late.own,
+            others=late.others,
+            queued=max(0.0, now.loop_queued - before.loop_queued),
+            overslept=max(0.0, self._overslept - slept),
+            turns=several,
+            unseen=not samples,
+        )
+        mine = (self.heart.native, self._watchdog.native)
+        return stalls.Stall(
+            thread=self.heart.thread,
+            began=late.last,
+            ended=late.beat,
+            slack=late.due - late.last,
+            evidence=evidence,
+            samples=samples,
+            # If there was no time to look: what they do now is all that can be told.
+            threads=self._threads_seen or [self._take(self.heart).threads],
+            busiest=self._threads.busiest(*mine),
+        )
+
+    def end(self) -> None:
+        """Look no more."""
+        self._loop.close()
