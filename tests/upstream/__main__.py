@@ -111,8 +111,8 @@ def _options() -> argparse.Namespace:
         "series or the one named; with --record, write it there")  # fmt: skip
     add("--report", action="store_true", help="run nothing: write what the kept "
         "results say into docs/reference/compatibility.rst")  # fmt: skip
-    add("--pre", action="store_true", help="with --canary: hold the newest Django "
-        "on the package index against it, pre-releases included")  # fmt: skip
+    add("--pre", action="store_true", help="with --canary: hold the pre-release of "
+        "Django on the package index against it, if there is one")  # fmt: skip
     add("--label-timeout", type=float, default=1800, metavar="SECONDS")
     add("--test-timeout", type=float, default=120, metavar="SECONDS")
     return parser.parse_args()
@@ -159,7 +159,7 @@ def _run_one(job: Job, mode: str | None, fresh: bool, label: str) -> list[Compar
 
 
 def _baseline(job: Job, label: str, fresh: bool) -> LabelRun:
-    path = CACHE / "baseline" / job.name / f"{label}.json"
+    path = CACHE / "baseline" / job.name_of_baseline / f"{label}.json"
     run = None if fresh else load(path)
     if run is None:
         run = run_label(job, "baseline", label)

@@ -104,16 +104,21 @@ def judge(
     for difference in found:
         known = difference.test in awaited
         (verdict.explained if known else verdict.unexplained).append(difference)
-    ran = {test for test in awaited if _ran(baseline, test) or _ran(ours, test)}
-    verdict.gone = sorted(ran - {difference.test for difference in found})
+    possible = {test for test in awaited if _could_differ(test, baseline, ours)}
+    verdict.gone = sorted(possible - {difference.test for difference in found})
     verdict.blocking = sorted({test for test, _ in ours.blocking} - set(may_block))
     if in_bridge:
         verdict.off_loop = sorted(ours.off_loop)
     return verdict
 
 
-def _ran(run: LabelRun, test: str) -> bool:
-    return test in run.outcomes and run.outcomes[test].outcome != "skip"
+def _could_differ(test: str, *runs: LabelRun) -> bool:
+    found = [run.outcomes[test] for run in runs if test in run.outcomes]
+    if found:
+        return any(it.outcome != "skip" for it in found)
+    # Nor does a test differ that its label does not have any more.
+    are_whole = not any(run.broken for run in runs)
+    return are_whole and test.partition(".")[0] in {run.label for run in runs}
 
 
 def load_expected(path: Path = EXPECTED) -> list[Expected]:

@@ -104,3 +104,13 @@ ENGINES = {
         options=(("engine", f"{_DJANGO}.postgresql"),),
     ),
 }
+
+
+def same_baseline(name: str) -> str:
+    """Return the first engine that is compared with what ``name`` is compared with."""
+
+    def baseline(engine: Engine) -> tuple[str, str]:
+        return engine.django, engine.as_mysqldb
+
+    wanted = baseline(ENGINES[name])
+    return next(one for one, row in ENGINES.items() if baseline(row) == wanted)

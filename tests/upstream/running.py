@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tests.upstream.engines import ENGINES, Engine
+from tests.upstream.engines import ENGINES, Engine, same_baseline
 from tests.upstream.outcomes import LabelRun, Outcome
 from tests.upstream.source import CACHE, CHECKOUT, Environment
 
@@ -47,8 +47,16 @@ class Job:
     @property
     def name(self) -> str:
         """Tell this job's results from those of another, or of another server."""
+        return self._name_with(self.engine)
+
+    @property
+    def name_of_baseline(self) -> str:
+        """Tell the results with Django's engine, alike for several of ours."""
+        return self._name_with(same_baseline(self.engine))
+
+    def _name_with(self, engine: str) -> str:
         database, server = self.versions["database"], self.versions["server"]
-        return f"{self.environment.name}-{self.engine}-{database}-{server}"
+        return f"{self.environment.name}-{engine}-{database}-{server}"
 
     @property
     def row(self) -> Engine:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.upstream.comparing import Difference, Expected, judge, load_expected
+from tests.upstream.engines import same_baseline
 from tests.upstream.outcomes import LabelRun, Outcome, load, save
 
 
@@ -51,6 +52,21 @@ def test_an_expected_difference_that_did_not_happen_is_a_fault():
 
 def test_an_expected_difference_of_another_label_is_not_awaited():
     assert not judge(run_of(test="ok"), run_of(test="ok"), [expect("other")]).gone
+
+
+def test_an_expected_difference_of_a_test_that_is_gone_is_a_fault():
+    run = run_of(**{"queries.tests.One.test": "ok"})
+    gone = expect("queries.tests.Two.test")
+    assert judge(run, run, [gone]).gone == ["queries.tests.Two.test"]
+
+
+def test_a_test_that_is_skipped_or_was_not_asked_for_is_not_gone():
+    skipped = run_of(**{"queries.tests.One.test": "skip"})
+    assert not judge(skipped, skipped, [expect("queries.tests.One.test")]).gone
+    one = LabelRun("queries.tests.One", skipped.outcomes)
+    assert not judge(one, one, [expect("queries.tests.Two.test")]).gone
+    broken = LabelRun("queries", broken="exit status 1")
+    assert not judge(broken, broken, [expect("queries.tests.Two.test")]).gone
 
 
 def test_a_wait_that_blocks_the_loop_is_a_fault():
@@ -104,3 +120,9 @@ def test_an_entry_without_a_legitimate_reason_is_refused(tmp_path, line, message
     path.write_text(f'[[difference]]\ntest = "a.b"\n{line}\n')
     with pytest.raises(ValueError, match=message):
         load_expected(path)
+
+
+def test_engines_around_the_same_of_django_have_one_baseline():
+    assert same_baseline("threaded-postgresql") == "postgresql"
+    assert same_baseline("threaded") == same_baseline("sqlite3") == "sqlite3"
+    assert same_baseline("mysqlclient") == "mysqlclient"
