@@ -9,6 +9,7 @@ import threading
 import uuid
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -304,7 +305,8 @@ async def test_wherever_it_is_cancelled_nothing_is_mixed_up_or_lost(
     for task, value in zip(tasks, values.values(), strict=True):
         assert task.cancelled() or task.result() == value
     assert [await cache.aget(key) for key in values] == list(values.values())
-    assert clients() <= 2
+    # The server notices the end of one in its own time.
+    await until(lambda: clients() <= 2)
 
 
 async def test_a_timeout_ends_the_wait(redis: Redis) -> None:
@@ -321,6 +323,13 @@ async def test_a_timeout_ends_the_wait(redis: Redis) -> None:
 
 
 # Servers and networks
+
+
+async def patiently(method: Any, *args: Any) -> Any:
+    """Call it until its timeout is long enough: a busy machine is slow to answer."""
+    while True:
+        with suppress(exceptions.TimeoutError):
+            return await method(*args)
 
 
 async def test_a_server_that_is_down_is_redis_own_error(
@@ -372,12 +381,12 @@ async def test_an_answer_that_was_cut_off_is_an_error_and_no_value(
 
 async def test_the_socket_timeout_is_redis_timeout(proxy: Proxy) -> None:
     cache = through(proxy, socket_timeout=0.05, retry=NO_RETRIES)
-    await cache.aset("key", "value")
+    await patiently(cache.aset, "key", "value")
     proxy.hold()
     with pytest.raises(exceptions.TimeoutError):
         await cache.aget("key")
     proxy.heal()
-    assert await cache.aget("key") == "value"
+    assert await patiently(cache.aget, "key") == "value"
 
 
 async def test_retries_wait_on_the_loop(proxy: Proxy) -> None:
