@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from django_async_ext.detection import guards
+from django_async_ext.detection import guards, subclasses
 from django_async_ext.detection.rules import LAYERS, WATCHDOG
 from django_async_ext.detection.settings import current
 
@@ -37,6 +37,7 @@ def stop() -> None:
     """Stop all layers; what was reported stays."""
     while _started:
         _layer(_started.pop()).uninstall()
+    subclasses.forget()
     guards.release()
 
 

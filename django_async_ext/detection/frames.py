@@ -25,7 +25,8 @@ _INSTALLED = tuple(
     | {str(Path(path)) for path in sys.path if Path(path).name == "site-packages"}
 )
 _HANDLE_RUN = Handle._run.__code__
-_SUSPENDABLE = (
+#: Coroutines and the like: what awaits them resumes them.
+SUSPENDABLE = (
     inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 )
 
@@ -65,7 +66,7 @@ def synchronous(frame: FrameType | None) -> Iterator[FrameType]:
         if each.f_code is _HANDLE_RUN:
             return
         yield each
-        if each.f_code.co_flags & _SUSPENDABLE:
+        if each.f_code.co_flags & SUSPENDABLE:
             return
 
 

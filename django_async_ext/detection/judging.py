@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any
@@ -32,13 +31,17 @@ logger = logging.getLogger("django.async_blocking")
 _judging: ContextVar[bool] = ContextVar("judging", default=False)
 
 
-def judge(endpoint: Endpoint, frame: FrameType, subject: Any) -> None:
+#: In the locals of an endpoint's frame: what was reported of this call.
+_REPORTED = "_blocking_call_reported"
+
+
+def judge(endpoint: Endpoint, frame: FrameType, *subject: Any) -> None:
     """Report the call of ``endpoint`` in ``frame``, if it blocks the event loop.
 
-    ``subject`` is its first argument. Raises ``BlockingCallError`` in the mode
-    "raise".
+    ``subject`` is its first argument, for what has no frame of its own; ``frame`` is
+    that of its caller then. Raises ``BlockingCallError`` in the mode "raise".
     """
-    if _judging.get() or (in_bridge() and not endpoint.inside):
+    if (in_bridge() and not endpoint.inside) or _judging.get():
         return
     token = _judging.set(True)
     try:
@@ -52,44 +55,37 @@ def judge(endpoint: Endpoint, frame: FrameType, subject: Any) -> None:
         raise error
 
 
-def _judged(endpoint: Endpoint, frame: FrameType, subject: Any) -> Any:
-    if endpoint.blocks is not None and not endpoint.blocks(subject):
-        return None
+def _judged(endpoint: Endpoint, frame: FrameType, subject: tuple[Any, ...]) -> Any:
+    if endpoint.blocks is not None:
+        of = subject[0] if subject else guards.first_argument(frame)
+        if not endpoint.blocks(of):
+            return None
     stack = list(frames.synchronous(frame))
-    outer = [each for each in _endpoints_of(stack) if each[1] is not frame]
-    if any(_has_been_judged(*each) for each in outer):
+    calls = [(each, f) for f in stack if (each := guards.endpoint_of(f)) is not None]
+    outermost, at = calls[-1] if calls else (endpoint, None)
+    if at is not None and outermost.exact is not None:
+        if (exact := outermost.exact(at)) is None:
+            return None
+        outermost = exact
+    mode = current().mode(outermost.rule)
+    if mode == OFF:
         return None
-    leading = _leading(endpoint, outer, stack)
-    mode = current().mode(leading.rule)
-    if mode == OFF or allowing.in_context() or allowing.by_settings(stack):
-        return None
-    occurrence = _occurrence(leading, frame)
+    text = at and at.f_locals.get(_REPORTED)
+    if text is None:
+        if allowing.in_context() or allowing.by_settings(stack):
+            return None
+        text = _reported(outermost, frame, at, log=mode == WARN)
+        if at is not None:
+            at.f_locals[_REPORTED] = text
+    return _error(text) if mode == RAISE else None
+
+
+def _reported(
+    endpoint: Endpoint, frame: FrameType, at: FrameType | None, *, log: bool
+) -> str:
+    occurrence = _occurrence(endpoint, frame if at is None else at.f_back or at)
     requests.note(occurrence)
-    report = reports.add(occurrence, frame, log=mode == WARN)
-    return _error(report.text()) if mode == RAISE else None
-
-
-def _endpoints_of(stack: Iterable[FrameType]) -> list[tuple[Endpoint, FrameType]]:
-    known = guards.guarded
-    return [(known[f.f_code], f) for f in stack if f.f_code in known]
-
-
-def _has_been_judged(endpoint: Endpoint, frame: FrameType) -> bool:
-    if endpoint.leads:
-        return False
-    subject = guards.first_argument(frame)
-    return endpoint.blocks is None or endpoint.blocks(subject)
-
-
-def _leading(
-    endpoint: Endpoint,
-    outer: list[tuple[Endpoint, FrameType]],
-    stack: list[FrameType],
-) -> Endpoint:
-    """Return the outermost endpoint that the innermost code of the project calls."""
-    code = next((n for n, f in enumerate(stack) if frames.is_project(f.f_code)), None)
-    called = stack[:code]
-    return next((each for each, f in reversed(outer) if f in called), endpoint)
+    return reports.add(occurrence, frame, log=log).text()
 
 
 def _occurrence(endpoint: Endpoint, frame: FrameType) -> Occurrence:

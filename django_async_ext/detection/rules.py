@@ -8,6 +8,7 @@ something that does, with the remedy that is reported.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, NamedTuple
 
 ENDPOINTS = "ENDPOINTS"
@@ -62,7 +63,8 @@ class Endpoint(NamedTuple):
     ``name`` is its dotted path. ``blocks``, given the first argument, says whether
     this call does; None: always. What only ``leads`` to blocking is not reported by
     itself: it gives its rule and remedy to what blocks below it. What is ``inside``
-    blocks inside the bridge too.
+    blocks inside the bridge too. ``exact``, given the frame of a call, tells more of
+    it, or less by None.
     """
 
     rule: str
@@ -71,6 +73,7 @@ class Endpoint(NamedTuple):
     blocks: Callable[[Any], bool] | None = None
     leads: bool = False
     inside: bool = False
+    exact: Callable[[FrameType], Endpoint | None] | None = None
 
     @property
     def short(self) -> str:
