@@ -83,9 +83,9 @@ def _add(code: CodeType, endpoint: Endpoint) -> None:
     _guarded[id(code)] = endpoint
 
 
-def is_guarded(code: CodeType) -> bool:
-    """Tell whether the function of ``code`` is guarded, or leads to what is."""
-    return id(code) in _guarded
+def known(code: CodeType) -> Endpoint | None:
+    """Return the endpoint that the function of ``code`` is, if it is one."""
+    return _guarded.get(id(code))
 
 
 def find(dotted: str) -> tuple[Any, str, FunctionType | CodeType | None]:
@@ -139,8 +139,8 @@ def _made_by(function: FunctionType, path: list[str]) -> CodeType:
 def endpoint_of(frame: FrameType) -> Endpoint | None:
     """Return the endpoint that ``frame`` runs, or that its method overrides."""
     code = frame.f_code
-    if (known := _guarded.get(id(code))) is not None:
-        return known
+    if (endpoint := known(code)) is not None:
+        return endpoint
     if not code.co_argcount or code.co_flags & frames.SUSPENDABLE:
         return None
     of_name, of_any = _overridden.get(code.co_name, ()), _overridden.get(ANY, ())

@@ -60,6 +60,8 @@ def _judged(endpoint: Endpoint, frame: FrameType, subject: tuple[Any, ...]) -> A
         of = subject[0] if subject else guards.first_argument(frame)
         if not endpoint.blocks(of):
             return None
+    if endpoint.exact is not None and not subject and endpoint.exact(frame) is None:
+        return None
     stack = list(frames.synchronous(frame))
     calls = [(each, f) for f in stack if (each := guards.endpoint_of(f)) is not None]
     outermost, at = calls[-1] if calls else (endpoint, None)

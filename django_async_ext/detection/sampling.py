@@ -136,8 +136,8 @@ def _context_of_callback(frame: FrameType | None) -> Context | None:
 
 
 def _endpoint(called: list[FrameType]) -> Endpoint | None:
-    known = guards.guarded
-    return next((known[f.f_code] for f in called[::-1] if f.f_code in known), None)
+    found = (guards.known(frame.f_code) for frame in called[::-1])
+    return next((endpoint for endpoint in found if endpoint is not None), None)
 
 
 def _is_allowed(stack: list[FrameType], context: Context | None) -> bool:

@@ -199,7 +199,7 @@ async def test_release_ends_it(guard: Any, told: Told) -> None:
     assert samples.plain(1) == 1
     assert not told.names
     assert samples.plain.__code__ is code
-    assert not guards.is_guarded(code)
+    assert guards.known(code) is None
 
 
 async def test_it_can_be_guarded_again(guard: Any, told: Told) -> None:

@@ -31,6 +31,12 @@ _CURSOR = (
 def _unsafe(frame: FrameType) -> Endpoint | None:
     # Follows Django: async_unsafe(), whose inner() has the method in func.
     name = frame.f_locals["func"].__name__
+    wrapper = next(iter(frame.f_locals["args"]), None)
+    if name == "ensure_connection" and getattr(wrapper, "connection", None) is not None:
+        return None
+    # The dummy engine only says that DATABASES is empty.
+    if type(wrapper).__module__ == "django.db.backends.dummy.base":
+        return None
     return Endpoint("transactions", f"{_BASE}.{name}", _CURSOR)
 
 
