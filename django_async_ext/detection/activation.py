@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from django_async_ext.detection import guards, subclasses
+from django_async_ext.detection import guards, subclasses, watchdog
 from django_async_ext.detection.rules import LAYERS, WATCHDOG
 from django_async_ext.detection.settings import current
 
@@ -49,7 +49,7 @@ def started() -> list[str]:
 def watch_loop() -> None:
     """Have the watchdog watch the running loop, if it is on."""
     if WATCHDOG in _started:
-        _layer(WATCHDOG).watch()
+        watchdog.watch()
 
 
 def _layer(layer: str) -> Any:

@@ -29,8 +29,8 @@ ABOUT = {
 
 _TASKS = "/proc/self/task"
 #: At most this share of the time goes into reading what all threads have used.
-_SHARE = 0.001
-_OFTEN = 0.25
+_SHARE = 0.0002
+_OFTEN = 0.5
 
 
 class Evidence(NamedTuple):

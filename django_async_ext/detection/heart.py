@@ -44,8 +44,10 @@ class Late(NamedTuple):
 class Heart:
     """Beats every ``interval`` seconds, and keeps the beats that are ``late`` by more.
 
-    ``beats`` and ``due``, the number of beats and when the next one is due, are for
-    the watchdog to read; ``paused`` is for it to set when the loop is not running.
+    ``beats`` and ``due``, the number of beats and when the next one is due, and
+    ``process``, the processor time of the process at the last one, are for the watchdog
+    to read. It sets ``paused`` when the loop is not running, and ``explained`` to the
+    number of the last beat whose stall, if there was one, has been reported.
     """
 
     def __init__(self, loop: AbstractEventLoop, interval: float, late: float) -> None:
@@ -53,7 +55,7 @@ class Heart:
         self.thread, self.native = get_ident(), get_native_id()
         self.caller = _caller(loop)
         self.lag = lag.start()
-        self.beats = 0
+        self.beats = self.explained = 0
         self.paused = False
         #: The last late beats, for the watchdog to take.
         self.missed: deque[Late] = deque(maxlen=16)
@@ -61,7 +63,7 @@ class Heart:
 
     def _note(self, now: float) -> None:
         self.last, self.due = now, now + self.interval
-        self._own, self._process = thread_time(), process_time()
+        self._own, self.process = thread_time(), process_time()
         self._timer: TimerHandle = self.loop.call_later(self.interval, self._beat)
 
     def _beat(self) -> None:
@@ -86,7 +88,7 @@ class Heart:
 
     def _miss(self, now: float, late: float) -> None:
         own = thread_time() - self._own
-        others = max(0.0, process_time() - self._process - own)
+        others = max(0.0, process_time() - self.process - own)
         number = self.beats + 1
         self.missed.append(Late(number, self.last, self.due, now, own, others))
         self.lag.stall(late)
@@ -94,7 +96,7 @@ class Heart:
     def resume(self) -> None:
         """Beat again, in a loop that runs again after a pause."""
         self.last = self.due = monotonic()
-        self._own, self._process = thread_time(), process_time()
+        self._own, self.process = thread_time(), process_time()
         self.paused = False
 
     def end(self) -> None:

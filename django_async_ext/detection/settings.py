@@ -28,7 +28,7 @@ _DEFAULTS: dict[str, Any] = {
     "RULES": {},
     "STRICT": False,
     "STALL": 0.1,
-    "HEARTBEAT": 0.025,
+    "HEARTBEAT": 0.05,
     "ALLOW": (),
     "INTERVAL": 60.0,
     "RAISE_AS_BASE_EXCEPTION": False,

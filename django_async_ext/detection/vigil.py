@@ -28,11 +28,10 @@ REST = 1.0
 
 
 class _Now(NamedTuple):
-    """What the loop's thread, the watchdog's and the process have had so far."""
+    """What the loop's thread and the watchdog's have had so far."""
 
     loop: Times | None
     watchdog: Times | None
-    process: float
 
     @property
     def loop_queued(self) -> float:
@@ -75,8 +74,9 @@ class Vigil:
         """Return when to look again; ``overslept`` is by how much this is too late."""
         heart = self.heart
         self._overslept += overslept
-        if heart.beats != self._beats:
+        if (beats := heart.beats) != self._beats:
             self._explain()
+            heart.explained = beats
             # What came after that beat, and while the watchdog slept.
             self._begin(min(overslept, max(0.0, now - heart.last)))
             if heart.native != self._loop.native:
@@ -96,7 +96,7 @@ class Vigil:
         return now + STEP * GROWTH ** min(self._looks, MOST)
 
     def _now(self) -> _Now:
-        return _Now(self._loop.read(), self._watchdog.read(), process_time())
+        return _Now(self._loop.read(), self._watchdog.read())
 
     def _sample(self) -> None:
         if self._looks >= MOST:
@@ -123,7 +123,7 @@ class Vigil:
     def _report_unfinished(self, now: float) -> None:
         heart, before, seen = self.heart, self._before, self._seen
         own = seen.loop.used - before.loop.used if seen.loop and before.loop else 0.0
-        others = max(0.0, seen.process - before.process - own)
+        others = max(0.0, process_time() - heart.process - own)
         late = Late(self._beats + 1, heart.last, heart.due, now, own, others)
         key = self._report(self._stall(late, self._samples))
         self._told = (key or stalls.UNTOLD, late.seconds)

@@ -7,6 +7,7 @@ What goes wrong in it is logged, and reaches nobody's code.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -118,6 +119,19 @@ def watch() -> None:
         _watchdog = Watchdog()
         _watchdog.thread.start()
     _watchdog.wake()
+
+
+async def settled() -> None:
+    """Wait until each stall that the running loop has had is reported.
+
+    For tests: a stall is known at the next beat, and reported somewhat later.
+    """
+    heart = hearts.values.get(get_running_loop())
+    target = heart.beats + 1 if heart is not None else 0
+    while heart is not None and heart.explained < target:
+        await asyncio.sleep(heart.interval)
+        # It may be uninstalled meanwhile.
+        heart = hearts.values.get(get_running_loop())
 
 
 def _after_fork() -> None:

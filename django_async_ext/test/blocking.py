@@ -253,10 +253,14 @@ def _on_watched_loop(test: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(test)
     async def watched(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        from django_async_ext.detection import activation
+        from django_async_ext.detection import activation, watchdog
 
         activation.watch_loop()
-        return await test(*args, **kwargs)
+        try:
+            return await test(*args, **kwargs)
+        finally:
+            # Or its last stall would be another test's.
+            await watchdog.settled()
 
     return watched
 

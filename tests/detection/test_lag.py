@@ -11,6 +11,11 @@ from django_async_ext.detection import lag
 from django_async_ext.detection.lag import BOUNDS, Lag
 
 
+@pytest.fixture(autouse=True)
+def nothing_counted() -> None:
+    lag.reset()
+
+
 def counted_one_by_one(late: float, interval: float) -> tuple[list[int], float]:
     """What ``observe()`` says of a late timer, and of those missed because of it."""
     counts, total = [0] * (len(BOUNDS) + 1), 0.0
