@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from django_async_ext.bridge import awaiting_frame, in_bridge
-from django_async_ext.detection import allowing, frames, guards, requests
+from django_async_ext.detection import allowing, frames, guards, machinery, requests
 from django_async_ext.detection.reports import Occurrence, reports
 from django_async_ext.detection.rules import Endpoint
 from django_async_ext.detection.settings import OFF, RAISE, WARN, current
@@ -56,11 +56,7 @@ def judge(endpoint: Endpoint, frame: FrameType, *subject: Any) -> None:
 
 
 def _judged(endpoint: Endpoint, frame: FrameType, subject: tuple[Any, ...]) -> Any:
-    if endpoint.blocks is not None:
-        of = subject[0] if subject else guards.first_argument(frame)
-        if not endpoint.blocks(of):
-            return None
-    if endpoint.exact is not None and not subject and endpoint.exact(frame) is None:
+    if not _does_block(endpoint, frame, subject):
         return None
     stack = list(frames.synchronous(frame))
     calls = [(each, f) for f in stack if (each := guards.endpoint_of(f)) is not None]
@@ -80,6 +76,16 @@ def _judged(endpoint: Endpoint, frame: FrameType, subject: tuple[Any, ...]) -> A
         if at is not None:
             at.f_locals[_REPORTED] = text
     return _error(text) if mode == RAISE else None
+
+
+def _does_block(endpoint: Endpoint, frame: FrameType, subject: tuple[Any, ...]) -> bool:
+    if endpoint.blocks is not None:
+        of = subject[0] if subject else guards.first_argument(frame)
+        if not endpoint.blocks(of):
+            return False
+    if endpoint.inside and not machinery.does_wait(endpoint, frame):
+        return False
+    return endpoint.exact is None or bool(subject) or endpoint.exact(frame) is not None
 
 
 def _reported(

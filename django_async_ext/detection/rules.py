@@ -63,8 +63,9 @@ class Endpoint(NamedTuple):
     ``name`` is its dotted path. ``blocks``, given the first argument, says whether
     this call does; None: always. What only ``leads`` to blocking is not reported by
     itself: it gives its rule and remedy to what blocks below it. What is ``inside``
-    blocks inside the bridge too. ``exact``, given the frame of a call, tells more of
-    it, or less by None.
+    blocks inside the bridge too, and not where Python's machinery calls it. ``waits``,
+    given the frame of the call (of C code: its caller's), says whether that one waits.
+    ``exact``, given the frame of a call, tells more of it, or less by None.
     """
 
     rule: str
@@ -73,12 +74,15 @@ class Endpoint(NamedTuple):
     blocks: Callable[[Any], bool] | None = None
     leads: bool = False
     inside: bool = False
+    waits: Callable[[FrameType], bool] | None = None
     exact: Callable[[FrameType], Endpoint | None] | None = None
 
     @property
     def short(self) -> str:
-        """Its name as code calls it: ``QuerySet.get``."""
+        """Its name as code calls it: ``QuerySet.get``, ``time.sleep``."""
         parts = self.name.split(".")
+        if len(parts) <= 2:
+            return self.name
         first = next(
             (n for n, part in enumerate(parts) if part[:1].isupper()), len(parts) - 1
         )
