@@ -19,6 +19,7 @@ from django.db import connections
 from django_async_ext.db.backends.leases import LEASES
 from django_async_ext.db.backends.options import PoolOptions
 from django_async_ext.db.backends.threaded.base import cancel_option, wrapped_class
+from django_async_ext.detection.static import checking
 from django_async_ext.handlers import placement, resources
 
 TAG = "async"
@@ -31,6 +32,7 @@ def register() -> None:
     register_check(check_databases, TAG)
     register_check(check_environment, TAG)
     register_check(check_middleware, TAG)
+    checking.register()
 
 
 def check_databases(**kwargs: Any) -> list[CheckMessage]:

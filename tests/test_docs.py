@@ -9,6 +9,7 @@ from django.utils.module_loading import import_string
 
 import django_async_ext
 from django_async_ext import conf, exceptions
+from django_async_ext.detection.static import checking
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -107,6 +108,13 @@ def test_every_check_has_an_entry() -> None:
     entries = re.findall(r"^``(async_ext\.\w+)``$", page, re.M)
     source = (ROOT / "django_async_ext" / "checks.py").read_text()
     ids = re.findall(r'id="(async_ext\.\w+)"', source)
+    assert sorted(entries) == sorted(ids)
+
+
+def test_every_static_check_has_an_entry() -> None:
+    page = (REFERENCE / "checks.rst").read_text()
+    entries = re.findall(r"^``(async_blocking\.\w+)``$", page, re.M)
+    ids = [checking.UNSAFE, checking.BROKEN, *checking.IDS.values()]
     assert sorted(entries) == sorted(ids)
 
 

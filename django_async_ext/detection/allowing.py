@@ -93,17 +93,16 @@ def by_settings(stack: Iterable[FrameType]) -> bool:
         return False
     for frame in stack:
         for entry in entries:
-            if _names(entry, frame):
+            if names(entry, frame.f_code.co_filename, frames.name(frame)):
                 _applied[entry] = _applied.get(entry, 0) + 1
                 return True
     return False
 
 
-def _names(entry: str, frame: FrameType) -> bool:
+def names(entry: str, file: str, function: str) -> bool:
+    """Tell whether an entry of ``ALLOW`` names ``file``, or the dotted ``function``."""
     if "/" in entry or entry.endswith(".py"):
-        file = frame.f_code.co_filename
         return fnmatch(file, entry) or fnmatch(file, f"*/{entry}")
-    function = frames.name(frame)
     return function == entry or function.startswith(f"{entry}.")
 
 

@@ -77,11 +77,12 @@ def of_project(frame: FrameType | None) -> FrameType | None:
 
 def is_project(code: CodeType) -> bool:
     """Tell whether ``code`` is the project's own."""
-    return _is_project(code.co_filename)
+    return is_project_file(code.co_filename)
 
 
 @lru_cache(maxsize=4096)
-def _is_project(file: str) -> bool:
+def is_project_file(file: str) -> bool:
+    """Tell whether ``file`` is one of the project's own."""
     if file.startswith("<"):
         return False
     return not is_below(file, _PACKAGE, *_INSTALLED)

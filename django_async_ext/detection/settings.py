@@ -32,6 +32,7 @@ _DEFAULTS: dict[str, Any] = {
     "ALLOW": (),
     "INTERVAL": 60.0,
     "RAISE_AS_BASE_EXCEPTION": False,
+    "STATIC": True,
 }
 _IN_DEBUG: dict[str, Any] = _DEFAULTS | {
     "ENDPOINTS": WARN,
@@ -54,6 +55,7 @@ class Settings:
     allow: tuple[str, ...]
     interval: float
     raise_as_base_exception: bool
+    static: bool
 
     def mode(self, rule: str) -> str:
         """Return the mode of ``rule``."""
@@ -85,6 +87,7 @@ def current() -> Settings:
         allow=tuple(values["ALLOW"]),
         interval=values["INTERVAL"],
         raise_as_base_exception=values["RAISE_AS_BASE_EXCEPTION"],
+        static=values["STATIC"],
     )
 
 
@@ -128,7 +131,7 @@ def _wrong(name: str, value: Any) -> str | None:
         return None if _are_rules(value) else f"a dict of {', '.join(RULES)} to modes"
     if name == "ALLOW":
         return None if _are_names(value) else "a list of dotted names and path globs"
-    if name in ("STRICT", "RAISE_AS_BASE_EXCEPTION"):
+    if name in ("STRICT", "RAISE_AS_BASE_EXCEPTION", "STATIC"):
         return None if isinstance(value, bool) else "True or False"
     is_time = type(value) in (int, float) and value > 0
     return None if is_time else "a number of seconds above 0"

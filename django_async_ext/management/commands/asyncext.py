@@ -1,6 +1,7 @@
 """``manage.py asyncext``: what runs on the event loop, what does not, and why.
 
-Contract: prints ``handlers.report``; changes nothing and connects to nothing.
+Contract: prints ``handlers.report``, or what the detector knows as a configuration of
+flake8-async; changes nothing and connects to nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from django_async_ext.detection.static.export import configuration
 from django_async_ext.handlers.report import Row, hops, rows
 
 _TITLES = {
@@ -38,8 +40,17 @@ class Command(BaseCommand):
             "--changes", action="store_true", help="only what could be changed"
         )
 
+        parser.add_argument(
+            "--flake8-async",
+            action="store_true",
+            help="print what blocks as configuration for flake8-async",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         """As in Django."""
+        if options["flake8_async"]:
+            self.stdout.write(configuration(), ending="")
+            return
         shown = [row for row in rows() if row.change or not options["changes"]]
         if options["json"]:
             self._print_json(shown)
