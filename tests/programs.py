@@ -64,7 +64,7 @@ class Redis:
     def pause(self, paused: bool = True) -> None:
         """Make it hang, as a machine that swaps does; or go on."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
+        pause(self._process, paused)
 
 
 class Memcached:
@@ -94,7 +94,17 @@ class Memcached:
 
     def pause(self, paused: bool = True) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
+        pause(self._process, paused)
+
+
+def pause(process: subprocess.Popen[bytes], paused: bool) -> None:
+    """Stop every thread of ``process``, and see that it has; or let it go on."""
+    if paused:
+        process.send_signal(signal.SIGSTOP)
+        # On another processor it may still answer.
+        os.waitpid(process.pid, os.WUNTRACED)
+    else:
+        process.send_signal(signal.SIGCONT)
 
 
 def await_port(port: int, process: subprocess.Popen[bytes]) -> None:
