@@ -37,8 +37,18 @@ _PLAIN = (
     *(date, time, timedelta, UUID, Enum),
 )
 
-#: The tasks that compute, by key, as a future that tells when one has ended.
-_flights: PerLoop[dict[Key, asyncio.Future[Any]]] = PerLoop(dict, dict.clear)
+
+class _Line:
+    """The tasks of one loop that want the value of one key."""
+
+    length = 0
+    #: What the task that computes will have found, if one computes.
+    flight: asyncio.Future[Any] | None = None
+    #: How many have computed since the first in the line came.
+    ended = 0
+
+
+_lines: PerLoop[dict[Key, _Line]] = PerLoop(dict, dict.clear)
 #: What the running code computes already: to wait for that would never end.
 _computing: ContextVar[frozenset[Key]] = ContextVar("computing", default=frozenset())
 
@@ -87,32 +97,58 @@ def acached(
 async def _get_or_compute(
     where: Key, compute: Callable[[], Awaitable[Any]], timeout: float | None
 ) -> Any:
-    using, version, key = where
-    alone = open_transaction() is not None or where in _computing.get()
-    while True:
-        value = await caches[using].aget(key, _MISSING, version=version)
-        if value is not _MISSING:
-            return value
-        flights = _flights.get()
-        if not alone and (flight := flights.get(where)):
-            # Of a cancelled flight nothing is known: look again, then compute.
-            if (answer := await asyncio.shield(flight)) is not _MISSING:
-                return answer
-            continue
-        return await _compute(where, compute, timeout, None if alone else flights)
+    if open_transaction() is not None or where in _computing.get():
+        value = await _look_up(where)
+        if value is _MISSING:
+            value = await _fly(_Line(), where, compute, timeout)
+        return value
+    lines = _lines.get()
+    line = lines.setdefault(where, _Line())
+    line.length += 1
+    try:
+        return await _stand_in(line, where, compute, timeout)
+    finally:
+        line.length -= 1
+        if not line.length:
+            lines.pop(where, None)
 
 
-async def _compute(
+async def _stand_in(
+    line: _Line,
     where: Key,
     compute: Callable[[], Awaitable[Any]],
     timeout: float | None,
-    flights: dict[Key, asyncio.Future[Any]] | None,
+) -> Any:
+    while True:
+        if line.flight is not None:
+            value = await asyncio.shield(line.flight)
+            if value is not _MISSING:
+                return value
+        ended = line.ended
+        value = await _look_up(where)
+        if value is not _MISSING:
+            return value
+        # A flight that has ended meanwhile may have stored it after the look.
+        if line.flight is None and line.ended == ended:
+            return await _fly(line, where, compute, timeout)
+
+
+async def _look_up(where: Key) -> Any:
+    using, version, key = where
+    return await caches[using].aget(key, _MISSING, version=version)
+
+
+async def _fly(
+    line: _Line,
+    where: Key,
+    compute: Callable[[], Awaitable[Any]],
+    timeout: float | None,
 ) -> Any:
     using, version, key = where
-    flight = asyncio.get_running_loop().create_future()
-    if flights is not None:
-        flights[where] = flight
+    flight = line.flight = asyncio.get_running_loop().create_future()
     token = _computing.set(_computing.get() | {where})
+    # What the others get if this task is cancelled: before it has a value, nothing.
+    value = _MISSING
     try:
         value = await compute()
         await caches[using].aset(key, value, timeout, version=version)
@@ -121,15 +157,12 @@ async def _compute(
         # Whether anybody waits or not: this task raises it.
         flight.exception()
         raise
-    else:
-        flight.set_result(value)
-        return value
     finally:
         _computing.reset(token)
-        if flights is not None:
-            flights.pop(where, None)
+        line.flight, line.ended = None, line.ended + 1
         if not flight.done():
-            flight.set_result(_MISSING)
+            flight.set_result(value)
+    return value
 
 
 def _make_key(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> str:

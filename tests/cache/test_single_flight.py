@@ -1,5 +1,6 @@
 import asyncio
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ from django.core.cache import caches
 from django.test import override_settings
 
 from django_async_ext import aatomic
-from django_async_ext.cache import acached
+from django_async_ext.cache import LocMemCache, acached
+from django_async_ext.cache.single_flight import _lines
 from tests.library.models import Author
 
 
@@ -135,6 +137,80 @@ async def test_when_the_computing_task_is_cancelled_the_next_computes() -> None:
     slow.go.set()
     assert await asyncio.gather(*others) == ["value"] * 3
     assert first.cancelled()
+
+
+class Gated(LocMemCache):
+    """A cache that answers, and stores, when it is told to."""
+
+    answers: asyncio.Event
+    stores: asyncio.Event
+
+    async def aget(self, *args: Any, **kwargs: Any) -> Any:
+        found = await super().aget(*args, **kwargs)
+        await self.answers.wait()
+        return found
+
+    async def aset(self, *args: Any, **kwargs: Any) -> None:
+        await super().aset(*args, **kwargs)
+        await self.stores.wait()
+
+
+@pytest.fixture
+def gated() -> Iterator[type[Gated]]:
+    Gated.answers, Gated.stores = asyncio.Event(), asyncio.Event()
+    one = {"BACKEND": f"{__name__}.Gated", "LOCATION": uuid.uuid4().hex}
+    with override_settings(CACHES={"default": one}):
+        yield Gated
+
+
+async def test_who_looked_before_another_stored_looks_again(
+    gated: type[Gated],
+) -> None:
+    slow = Slow()
+    cached = acached()(slow.compute)
+    slow.go.set()
+    early = asyncio.create_task(cached("value"))
+    await turns()
+    gated.answers, late = asyncio.Event(), gated.answers
+    gated.answers.set()
+    gated.stores.set()
+    assert await cached("value") == "value"
+    late.set()
+    assert await early == "value"
+    assert slow.begun == ["value"]
+
+
+async def test_what_a_task_has_computed_when_it_is_cancelled_is_not_lost(
+    gated: type[Gated],
+) -> None:
+    slow = Slow()
+    cached = acached()(slow.compute)
+    gated.answers.set()
+    slow.go.set()
+    first = asyncio.create_task(cached("value"))
+    await slow.started.wait()
+    await turns()
+    other = asyncio.create_task(cached("value"))
+    await turns()
+    first.cancel()
+    assert await other == "value"
+    assert first.cancelled()
+    assert slow.begun == ["value"]
+
+
+async def test_all_are_cancelled_and_the_next_begins_anew() -> None:
+    slow = Slow()
+    cached = acached()(slow.compute)
+    tasks = [asyncio.create_task(cached("value")) for _ in range(5)]
+    await slow.started.wait()
+    await turns()
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert all(task.cancelled() for task in tasks)
+    slow.go.set()
+    assert await cached("value") == "value"
+    assert not any(_lines.values.values())
 
 
 async def test_a_cancelled_follower_disturbs_nobody() -> None:
