@@ -27,6 +27,14 @@ class FileBasedCache(LoopCache, filebased.FileBasedCache):
     """Django's FileBasedCache, whose file operations run in a few threads."""
 
 
-for _name in ("add", "get", "set", "touch", "delete", "has_key", "clear"):
+#: Each is one call to a thread, however many files it is about. Not get_or_set():
+#: what it calls to have a default may wait.
+_IN_FILES = (
+    *("add", "get", "set", "touch", "delete", "has_key", "clear"),
+    *("get_many", "set_many", "delete_many"),
+    *("incr", "decr", "incr_version", "decr_version"),
+)
+
+for _name in _IN_FILES:
     _method = in_threads(getattr(filebased.FileBasedCache, _name))
     setattr(FileBasedCache, _name, _method)

@@ -9,6 +9,7 @@ from django.db import connection
 from django.utils.module_loading import import_string
 from redis import Redis as StockRedis
 
+from django_async_ext.loop_socket import LoopSocket
 from tests.programs import Memcached, Redis, running
 
 Make = Callable[[str], BaseCache]
@@ -58,6 +59,20 @@ def start_memcached() -> Iterator[Callable[[], Memcached]]:
 @pytest.fixture
 def memcached(start_memcached: Callable[[], Memcached]) -> Memcached:
     return start_memcached()
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The size of everything that is sent on the loop."""
+    sizes: list[int] = []
+    sendall = LoopSocket.sendall
+
+    def watched(self: LoopSocket, data: Any, flags: int = 0) -> None:
+        sizes.append(len(data))
+        sendall(self, data, flags)
+
+    monkeypatch.setattr(LoopSocket, "sendall", watched)
+    return sizes
 
 
 @pytest.fixture

@@ -1,15 +1,32 @@
 """Every cache: the same answers from its sync methods, its awaitables, and Django's."""
 
 import inspect
+import pickle
+import zlib
+from base64 import b64encode
 from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.cache.backends.base import BaseCache
+from django.db import connection, connections
+from pymemcache.client.base import Client
+from pymemcache.serde import FLAG_PICKLE
+from redis import Redis as StockRedis
 
 from django_async_ext import on_loop
 from django_async_ext.cache.base import METHODS
-from tests.cache.operations import arun_steps, expected_of, run_steps
+from tests.cache.operations import (
+    aoutcome_of,
+    arun_steps,
+    expected_of,
+    outcome_of,
+    run_steps,
+)
 
 MakeCache = Callable[..., Any]
 
@@ -40,6 +57,62 @@ async def test_only_files_need_threads(
 ) -> None:
     await arun_steps(make_cache())
     assert bool(thread_submissions) is (backend == "FileBasedCache")
+
+
+async def test_many_files_are_read_in_one_call_to_a_thread(
+    make_cache: MakeCache, backend: str, thread_submissions: list[str]
+) -> None:
+    cache = make_cache()
+    for call in (
+        cache.aset_many({str(number): number for number in range(20)}),
+        cache.aget_many(map(str, range(20))),
+        cache.aincr("0"),
+        cache.adelete_many(map(str, range(20))),
+    ):
+        thread_submissions.clear()
+        with suppress(ValueError):
+            await call
+        hops = [one for one in thread_submissions if "run_in_executor" in one]
+        assert len(hops) == (backend == "FileBasedCache")
+
+
+async def test_a_corrupted_value_is_what_it_is_in_django(
+    make_cache: MakeCache, backend: str
+) -> None:
+    stock, ours = make_cache(django=True), make_cache()
+    expected = await sync_to_async(outcome_after_corruption)(stock, backend)
+    assert await on_loop(outcome_after_corruption)(ours, backend) == expected
+    assert await aoutcome_of(partial(ours.aget, "key")) == expected
+    await ours.aset("key", "value")
+    kept = None if backend == "DummyCache" else "value"
+    assert await ours.aget("key") == kept
+    await sync_to_async(stock.close)()
+    await sync_to_async(connections.close_all)()
+
+
+def outcome_after_corruption(cache: Any, backend: str) -> Any:
+    cache.set("key", "value", None)
+    corrupt(cache, backend, b"\x80\x05not a pickle")
+    return outcome_of(partial(cache.get, "key"))
+
+
+def corrupt(cache: Any, backend: str, junk: bytes) -> None:
+    """Put ``junk`` in the place of what the cache keeps for "key"."""
+    if backend == "LocMemCache":
+        cache._cache[":1:key"] = junk
+    elif backend == "FileBasedCache":
+        content = pickle.dumps(None) + zlib.compress(junk)
+        Path(cache._key_to_file("key")).write_bytes(content)
+    elif backend == "DatabaseCache":
+        with connection.cursor() as cursor:
+            text = b64encode(junk).decode()
+            cursor.execute("UPDATE cached SET value = %s", [text])
+    elif backend == "RedisCache":
+        with StockRedis.from_url(cache._servers[0]) as client:
+            client.set(":1:key", junk)
+    elif backend == "PyMemcacheCache":
+        with closing(Client(cache._servers[0], default_noreply=False)) as client:
+            client.set(":1:key", junk, flags=FLAG_PICKLE)
 
 
 async def test_a_default_may_be_a_coroutine_function(

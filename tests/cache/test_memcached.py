@@ -176,10 +176,53 @@ async def test_keys_are_spread_over_servers_as_the_sync_client_does() -> None:
         assert all(single)
 
 
-async def test_a_bad_key_is_refused_as_by_django(memcached: Memcached) -> None:
-    for key in ("x" * 300, "with space"):
-        with pytest.raises(InvalidCacheKey):
-            await cache_of(memcached.address).aget(key)
+async def test_many_keys_take_one_round_trip(
+    memcached: Memcached, writes: list[int]
+) -> None:
+    cache = cache_of(memcached.address)
+    await cache.aset("connected", True)
+    values = {f"key{number}": number for number in range(20)}
+    writes.clear()
+    assert await cache.aset_many(values, timeout=60) == []
+    assert len(writes) == 1
+    assert await cache.aget_many(values) == values
+    assert len(writes) == 2
+
+
+#: The longest that memcached takes, without Django's ":1:" before it.
+LONGEST = 250 - len(":1:")
+BAD_KEYS = ["x" * (LONGEST + 1), "with space", "line\r\n", "\0", "\x7f"]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
+async def test_a_bad_key_is_refused_as_by_django(
+    memcached: Memcached, key: str
+) -> None:
+    cache, stock = cache_of(memcached.address), StockCache(memcached.address, {})
+    with pytest.raises(InvalidCacheKey) as expected:
+        stock.get(key)
+    for call in (
+        cache.aget(key),
+        cache.aset(key, 1),
+        cache.aadd(key, 1),
+        cache.aincr(key),
+        cache.adelete(key),
+        cache.aget_many(["good", key]),
+        cache.aset_many({"good": 1, key: 1}),
+        cache.adelete_many(["good", key]),
+    ):
+        with pytest.raises(InvalidCacheKey) as caught:
+            await call
+        assert str(caught.value) == str(expected.value)
+    assert await cache.aget("good") is None
+
+
+async def test_the_longest_key_is_one_in_bytes(memcached: Memcached) -> None:
+    cache = cache_of(memcached.address)
+    await cache.aset("x" * LONGEST, "value")
+    assert await cache.aget("x" * LONGEST) == "value"
+    with pytest.raises(MemcacheError, match="Key is too long"):
+        await cache.aset("ä" * LONGEST, "value")
 
 
 async def test_a_value_too_large_is_not_kept(memcached: Memcached) -> None:

@@ -70,20 +70,6 @@ def through(proxy: Proxy, **options: Any) -> RedisCache:
     return cache_of(f"redis://127.0.0.1:{proxy.port}/0", **options)
 
 
-@pytest.fixture
-def writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The size of everything that is sent."""
-    sizes: list[int] = []
-    sendall = LoopSocket.sendall
-
-    def watched(self: LoopSocket, data: Any, flags: int = 0) -> None:
-        sizes.append(len(data))
-        sendall(self, data, flags)
-
-    monkeypatch.setattr(LoopSocket, "sendall", watched)
-    return sizes
-
-
 # Connections
 
 
@@ -419,6 +405,25 @@ async def test_huge_values_pass(redis: Redis) -> None:
     value = os.urandom(20_000_000)
     await cache.aset("huge", value)
     assert await cache.aget("huge") == value
+
+
+async def test_an_error_of_the_server_is_redis_own_and_the_connection_good(
+    redis: Redis, clients: Clients
+) -> None:
+    cache = cache_of(redis.url, retry=NO_RETRIES)
+    with StockRedis.from_url(redis.url) as client:
+        client.rpush(":1:list", "item")
+        with pytest.raises(exceptions.ResponseError, match="WRONGTYPE"):
+            await cache.aget("list")
+        client.replicaof("127.0.0.1", free_port())
+        try:
+            with pytest.raises(exceptions.ReadOnlyError):
+                await cache.aset("key", "value")
+        finally:
+            client.replicaof("NO", "ONE")
+    await cache.aset("key", "value")
+    assert await cache.aget("key") == "value"
+    assert clients() <= 2
 
 
 async def test_a_corrupted_value_is_the_error_that_django_raises(redis: Redis) -> None:
