@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from django.contrib.auth.hashers import PBKDF2PasswordHasher, make_password
 
 from django_async_ext.detection import activation, allow_blocking, watchdog
 from django_async_ext.detection.heart import hearts
@@ -27,6 +28,10 @@ def run(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def started(detecting: Callable[..., None]) -> None:
     detecting(**OTHERS, STALL=0.05, HEARTBEAT=0.01)
+
+
+class SlowHasher(PBKDF2PasswordHasher):
+    iterations = 400_000
 
 
 def watchdogs() -> list[threading.Thread]:
@@ -55,6 +60,25 @@ def test_a_stall_is_found_on_a_loop_that_is_watched(run: Any) -> None:
     (report,) = [each for each in reports.all() if each.latest.cause != "starved"]
     assert report.latest.place.file == __file__
     assert report.longest >= 0.1
+
+
+def test_a_guarded_call_and_the_stall_that_it_causes_are_one_report(
+    run: Any, detecting: Callable[..., None], settings: Any
+) -> None:
+    settings.PASSWORD_HASHERS = [f"{__name__}.SlowHasher"]
+    detecting(ENDPOINTS="record", PRIMITIVES="off", STALL=0.05, HEARTBEAT=0.01)
+
+    async def main() -> None:
+        activation.watch_loop()
+        while not await stalls_of("main"):
+            make_password("secret")
+
+    run(main())
+    here = [each for each in reports.all() if each.latest.place.file == __file__]
+    (report,) = [each for each in here if each.latest.place.function.endswith("main")]
+    assert report.latest.rule == "hashing"
+    assert report.count >= report.stalls >= 1
+    assert report.longest >= 0.05
 
 
 @pytest.mark.usefixtures("started")
