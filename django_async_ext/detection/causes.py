@@ -78,6 +78,11 @@ class Times(NamedTuple):
     queued: float
 
 
+def queued_since(before: Times | None, now: Times | None) -> float:
+    """Return how long a thread was queued between two readings; 0 if not known."""
+    return max(0.0, now.queued - before.queued) if before and now else 0.0
+
+
 class Scheduling:
     """The times of one thread of this process, read again and again."""
 

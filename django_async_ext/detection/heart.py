@@ -16,6 +16,7 @@ from types import CodeType
 from typing import NamedTuple
 
 from django_async_ext.detection import lag
+from django_async_ext.detection.causes import Scheduling, queued_since
 from django_async_ext.detection.settings import current
 from django_async_ext.loops import PerLoop
 
@@ -25,7 +26,8 @@ class Late(NamedTuple):
 
     The loop stood still somewhere between ``last``, the beat before, and ``beat``; it
     did from ``due`` on. ``own`` and ``others`` are the processor time of the loop's
-    thread and of all other threads of the process since ``last``.
+    thread and of all other threads of the process since ``last``, and ``queued`` is how
+    long the loop's thread stood in the queue for a processor.
     """
 
     number: int
@@ -34,6 +36,7 @@ class Late(NamedTuple):
     beat: float
     own: float
     others: float
+    queued: float
 
     @property
     def seconds(self) -> float:
@@ -45,14 +48,16 @@ class Heart:
     """Beats every ``interval`` seconds, and keeps the beats that are ``late`` by more.
 
     ``beats`` and ``due``, the number of beats and when the next one is due, and
-    ``process``, the processor time of the process at the last one, are for the watchdog
-    to read. It sets ``paused`` when the loop is not running, and ``explained`` to the
-    number of the last beat whose stall, if there was one, has been reported.
+    ``process`` and ``times``, those of the process and of the loop's thread at the last
+    one, are for the watchdog to read. It sets ``paused`` when the loop is not running,
+    and ``explained`` to the number of the last beat whose stall, if there was one, has
+    been reported.
     """
 
     def __init__(self, loop: AbstractEventLoop, interval: float, late: float) -> None:
         self.loop, self.interval, self.late = loop, interval, late
         self.thread, self.native = get_ident(), get_native_id()
+        self.scheduling = Scheduling(self.native)
         self.caller = _caller(loop)
         self.lag = lag.start()
         self.beats = self.explained = 0
@@ -63,8 +68,12 @@ class Heart:
 
     def _note(self, now: float) -> None:
         self.last, self.due = now, now + self.interval
-        self._own, self.process = thread_time(), process_time()
+        self._measure()
         self._timer: TimerHandle = self.loop.call_later(self.interval, self._beat)
+
+    def _measure(self) -> None:
+        self._own, self.process = thread_time(), process_time()
+        self.times = self.scheduling.read()
 
     def _beat(self) -> None:
         # It may have been ended by another thread, or belong to the parent process.
@@ -73,9 +82,7 @@ class Heart:
         now, ident = monotonic(), get_ident()
         late = max(0.0, now - self.due)
         if ident != self.thread:
-            self.thread, self.native = ident, get_native_id()
-            # Its processor time is not that of the other thread.
-            self.paused = True
+            self._move(ident)
         if not self.paused:
             self.lag.observe(late, self.interval)
             if late >= self.late:
@@ -89,19 +96,28 @@ class Heart:
     def _miss(self, now: float, late: float) -> None:
         own = thread_time() - self._own
         others = max(0.0, process_time() - self.process - own)
-        number = self.beats + 1
-        self.missed.append(Late(number, self.last, self.due, now, own, others))
+        queued = queued_since(self.times, self.scheduling.read())
+        number, times = self.beats + 1, (self.last, self.due, now)
+        self.missed.append(Late(number, *times, own, others, queued))
         self.lag.stall(late)
+
+    def _move(self, ident: int) -> None:
+        """Beat in another thread, whose times are not those of the one before."""
+        self.thread, self.native = ident, get_native_id()
+        self.scheduling.close()
+        self.scheduling = Scheduling(self.native)
+        self.paused = True
 
     def resume(self) -> None:
         """Beat again, in a loop that runs again after a pause."""
         self.last = self.due = monotonic()
-        self._own, self.process = thread_time(), process_time()
+        self._measure()
         self.paused = False
 
     def end(self) -> None:
         """Beat no more; what was counted stays."""
         lag.end(self.lag)
+        self.scheduling.close()
         # Elsewhere it would not be safe; the timer ends by itself then.
         if get_ident() == self.thread and not self.loop.is_closed():
             self._timer.cancel()

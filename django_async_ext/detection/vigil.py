@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import process_time
-from typing import NamedTuple
 
 from django_async_ext.detection import sampling, stalls
-from django_async_ext.detection.causes import Evidence, Scheduling, Threads, Times
+from django_async_ext.detection.causes import (
+    Evidence,
+    Scheduling,
+    Threads,
+    queued_since,
+)
 from django_async_ext.detection.frames import Place
 from django_async_ext.detection.heart import Heart, Late
 from django_async_ext.detection.reports import Key
@@ -27,21 +31,6 @@ LONG = 2.0
 REST = 1.0
 
 
-class _Now(NamedTuple):
-    """What the loop's thread and the watchdog's have had so far."""
-
-    loop: Times | None
-    watchdog: Times | None
-
-    @property
-    def loop_queued(self) -> float:
-        return self.loop.queued if self.loop else 0.0
-
-    @property
-    def watchdog_queued(self) -> float:
-        return self.watchdog.queued if self.watchdog else 0.0
-
-
 class Vigil:
     """What the watchdog knows of one loop since its last beat."""
 
@@ -54,10 +43,10 @@ class Vigil:
         report: Callable[[stalls.Stall], Key | None] = stalls.report,
     ) -> None:
         self.heart, self._threads = heart, threads
-        self._watchdog, self._loop = watchdog, Scheduling(heart.native)
+        self._watchdog = watchdog
         self._take, self._report = take, report
         self._first = max(heart.late / 2, 0.005)
-        self._seen = self._now()
+        self._seen = self._watchdog.read()
         self._begin()
 
     def _begin(self, overslept: float = 0.0) -> None:
@@ -79,10 +68,7 @@ class Vigil:
             heart.explained = beats
             # What came after that beat, and while the watchdog slept.
             self._begin(min(overslept, max(0.0, now - heart.last)))
-            if heart.native != self._loop.native:
-                self.end()
-                self._loop = Scheduling(heart.native)
-        self._seen = self._now()
+        self._seen = self._watchdog.read()
         if not heart.loop.is_running():
             heart.paused = True
             return now + REST
@@ -94,9 +80,6 @@ class Vigil:
         if self._looks >= MOST and now - heart.due > LONG and self._told is None:
             self._report_unfinished(now)
         return now + STEP * GROWTH ** min(self._looks, MOST)
-
-    def _now(self) -> _Now:
-        return _Now(self._loop.read(), self._watchdog.read())
 
     def _sample(self) -> None:
         if self._looks >= MOST:
@@ -121,23 +104,24 @@ class Vigil:
                 self._report(stall)
 
     def _report_unfinished(self, now: float) -> None:
-        heart, before, seen = self.heart, self._before, self._seen
-        own = seen.loop.used - before.loop.used if seen.loop and before.loop else 0.0
+        heart, times = self.heart, self.heart.scheduling.read()
+        own = times.used - heart.times.used if times and heart.times else 0.0
         others = max(0.0, process_time() - heart.process - own)
-        late = Late(self._beats + 1, heart.last, heart.due, now, own, others)
+        queued = queued_since(heart.times, times)
+        number, when = self._beats + 1, (heart.last, heart.due, now)
+        late = Late(number, *when, own, others, queued)
         key = self._report(self._stall(late, self._samples))
         self._told = (key or stalls.UNTOLD, late.seconds)
 
     def _stall(self, late: Late, samples: list[Sample]) -> stalls.Stall:
         _, several = stalls.culprit(samples)
-        before, now = self._before, self._now()
-        slept = now.watchdog_queued - before.watchdog_queued
+        slept = queued_since(self._before, self._watchdog.read())
         evidence = Evidence(
             seconds=late.seconds,
             least=self.heart.late,
             own=late.own,
             others=late.others,
-            queued=max(0.0, now.loop_queued - before.loop_queued),
+            queued=late.queued,
             overslept=max(0.0, self._overslept - slept),
             turns=several,
             unseen=not samples,
@@ -154,7 +138,3 @@ class Vigil:
             threads=self._threads_seen or [self._take(self.heart).threads],
             busiest=self._threads.busiest(*mine),
         )
-
-    def end(self) -> None:
-        """Look no more."""
-        self._loop.close()

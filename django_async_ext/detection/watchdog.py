@@ -57,15 +57,13 @@ class Watchdog:
             if self._woken.wait(pause):
                 self._woken.clear()
                 planned = None
-        for vigil in self._vigils.values():
-            vigil.end()
         self._own.close()
 
     def _look(self, now: float, overslept: float) -> float | None:
         """Look at each loop; return when to look again, None without a loop."""
         known = dict(hearts.values)
         for loop in [each for each in self._vigils if each not in known]:
-            self._vigils.pop(loop).end()
+            del self._vigils[loop]
         self._threads.note()
         times = []
         for loop, heart in known.items():

@@ -17,7 +17,9 @@ from django_async_ext.detection.causes import (
     Evidence,
     Scheduling,
     Threads,
+    Times,
     cause,
+    queued_since,
 )
 
 SCHEDSTAT = os.path.exists("/proc/self/schedstat")
@@ -88,6 +90,12 @@ def test_the_kernel_tells_what_a_thread_has_used() -> None:
     scheduling.close()
     scheduling.close()
     assert scheduling.read() is None
+
+
+def test_what_was_queued_is_told_if_both_readings_are_there() -> None:
+    before, now = Times(1.0, 0.25), Times(2.0, 0.75)
+    assert queued_since(before, now) == 0.5
+    assert queued_since(None, now) == queued_since(before, None) == 0.0
 
 
 def test_of_a_thread_that_is_not_there_nothing_is_known() -> None:

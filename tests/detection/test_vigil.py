@@ -51,7 +51,7 @@ class Scene:
         """Beat at ``now``, as a heart does."""
         heart = self.heart
         if now - heart.due >= heart.late:
-            times = {"own": 0.0, "others": 0.0} | measured
+            times = {"own": 0.0, "others": 0.0, "queued": 0.0} | measured
             number = heart.beats + 1
             heart.missed.append(Late(number, heart.last, heart.due, now, **times))
         heart.last, heart.due = now, now + 0.01
@@ -59,7 +59,6 @@ class Scene:
 
     def end(self) -> None:
         self.heart.end()
-        self.vigil.end()
         self.own.close()
 
 
