@@ -37,8 +37,7 @@ class Family(NamedTuple):
         return Endpoint(self.rule, dotted, self.remedies[name], self._does_block)
 
     def _does_block(self, subject: Any) -> bool:
-        cls = subject if isinstance(subject, type) else type(subject)
-        if _is_silent(cls, self.silent, self.loud):
+        if _is_silent(guards.class_of(subject), self.silent, self.loud):
             return False
         return self.blocks is None or self.blocks(subject)
 

@@ -146,15 +146,19 @@ def endpoint_of(frame: FrameType) -> Endpoint | None:
     of_name, of_any = _overridden.get(code.co_name, ()), _overridden.get(ANY, ())
     if not of_name and not of_any:
         return None
-    # Not isinstance(): a lazy object would be evaluated.
-    subject = first_argument(frame)
-    kind = subject if isinstance(subject, type) else type(subject)
+    kind = class_of(first_argument(frame))
     for owner, endpoint in of_name:
         if issubclass(kind, owner):
             return endpoint
     if frames.is_project(code):
         return next((each for owner, each in of_any if issubclass(kind, owner)), None)
     return None
+
+
+def class_of(subject: Any) -> type:
+    """Return the class of ``subject``, or ``subject`` if it is one."""
+    # Not isinstance(): a lazy object would be evaluated.
+    return subject if issubclass(type(subject), type) else type(subject)
 
 
 def first_argument(frame: FrameType) -> Any:

@@ -15,8 +15,12 @@ _USER = f"{_AUTH}.base_user.AbstractBaseUser"
 
 _MAKE = "await sync_to_async(make_password, thread_sensitive=False)(...)"
 _SET = "await sync_to_async(user.set_password, thread_sensitive=False)(...)"
-_CHECK = "await acheck_password(...)"
+_CHECK = (
+    "await acheck_password(...); up to Django 5.2 await sync_to_async(check_password, "
+    "thread_sensitive=False)(...)"
+)
 _CREATE = "await sync_to_async(User.objects.create_user)(...)"
+_AUTHENTICATE = "await sync_to_async(authenticate)(...)"
 
 HASHERS = Family(
     "hashing",
@@ -62,11 +66,13 @@ TABLE: tuple[Endpoint, ...] = (
         "email_user",
         in_thread("user.email_user"),
     ),
-    *twins("hashing", _HASHERS, "check_password"),
+    *each("hashing", _HASHERS, "check_password", _CHECK),
     *each("hashing", _HASHERS, "make_password", _MAKE),
     *twins("hashing", _USER, "check_password", "user"),
     *each("hashing", _USER, "set_password", _SET),
-    # Django's awaitable hashes where it runs.
+    # Awaitables that hash where they run, in some version of Django.
+    *each("hashing", _HASHERS, "acheck_password", _CHECK),
+    *each("hashing", f"{_AUTH}.backends.ModelBackend", "aauthenticate", _AUTHENTICATE),
     *each("hashing", f"{_AUTH}.models.UserManager", "_acreate_user", _CREATE),
 )
 FAMILIES = (HASHERS,)
