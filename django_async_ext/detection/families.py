@@ -7,21 +7,23 @@ from them, unless a class in between is named as loud.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache, partial
 from types import FunctionType
 from typing import Any, NamedTuple
 
+from django_async_ext.bridge import in_bridge
 from django_async_ext.detection import guards, subclasses
 from django_async_ext.detection.imports import NotThereError
 from django_async_ext.detection.rules import Endpoint
+
+_PACKAGE = "django_async_ext."
 
 
 class Family(NamedTuple):
     """A base class of backends, with the remedy of each method that blocks.
 
-    ``silent`` and ``loud`` are dotted names of classes. ``blocks``, given the
-    instance, has the last word on one that is loud.
+    ``silent`` and ``loud`` are dotted names of classes. ``inside`` is the remedy inside
+    the bridge, where those of this package do not block; without one none does.
     """
 
     rule: str
@@ -29,17 +31,19 @@ class Family(NamedTuple):
     remedies: dict[str, str]
     silent: tuple[str, ...] = ()
     loud: tuple[str, ...] = ()
-    blocks: Callable[[Any], bool] | None = None
+    inside: str = ""
 
     def endpoint(self, cls: type, name: str) -> Endpoint:
         """Return the endpoint that the method ``name`` of ``cls`` is."""
         dotted = f"{_dotted(cls)}.{name}"
-        return Endpoint(self.rule, dotted, self.remedies[name], self._does_block)
+        remedy, inside = self.remedies[name], self.inside or False
+        return Endpoint(self.rule, dotted, remedy, self._does_block, inside=inside)
 
     def _does_block(self, subject: Any) -> bool:
-        if _is_silent(guards.class_of(subject), self.silent, self.loud):
+        cls = guards.class_of(subject)
+        if _is_silent(cls, self.silent, self.loud):
             return False
-        return self.blocks is None or self.blocks(subject)
+        return not (_is_ours(cls) and in_bridge())
 
     def guard_class(self, told: guards.Told, cls: type) -> None:
         """Guard the methods of ``cls``, those too that it has from a silent class."""
@@ -74,6 +78,11 @@ def _is_silent(cls: type, silent: tuple[str, ...], loud: tuple[str, ...]) -> boo
         if _dotted(each) in silent:
             return True
     return False
+
+
+@lru_cache(maxsize=1024)
+def _is_ours(cls: type) -> bool:
+    return any(_dotted(each).startswith(_PACKAGE) for each in cls.__mro__)
 
 
 def _dotted(cls: type) -> str:

@@ -1,9 +1,9 @@
 """Decides whether a call blocks the event loop, and has it reported.
 
 Contract: ``judge()`` is told of every guarded call on a loop's thread. The outermost
-endpoint wins: what it calls is not judged again. Nothing that goes wrong here
-reaches the project's code; only the error of the mode "raise" does, after the
-report.
+endpoint wins, the one that the project called: it is reported once, whatever blocks
+below it, at the line that called it. Nothing that goes wrong here reaches the
+project's code; only the error of the mode "raise" does, after the report.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ logger = logging.getLogger("django.async_blocking")
 
 #: While something is reported: a log handler may send e-mail, a receiver query.
 _judging: ContextVar[bool] = ContextVar("judging", default=False)
-
-
 #: In the locals of an endpoint's frame: what was reported of this call.
 _REPORTED = "_blocking_call_reported"
 
@@ -59,12 +57,7 @@ def _judged(endpoint: Endpoint, frame: FrameType, subject: tuple[Any, ...]) -> A
     if not _does_block(endpoint, frame, subject):
         return None
     stack = list(frames.synchronous(frame))
-    calls = [(each, f) for f in stack if (each := guards.endpoint_of(f)) is not None]
-    outermost, at = calls[-1] if calls else (endpoint, None)
-    if at is not None and outermost.exact is not None:
-        if (exact := outermost.exact(at)) is None:
-            return None
-        outermost = exact
+    outermost, at = _outermost(endpoint, stack)
     mode = current().mode(outermost.rule)
     if mode == OFF:
         return None
@@ -83,9 +76,22 @@ def _does_block(endpoint: Endpoint, frame: FrameType, subject: tuple[Any, ...]) 
         of = subject[0] if subject else guards.first_argument(frame)
         if not endpoint.blocks(of):
             return False
-    if endpoint.inside and not machinery.does_wait(endpoint, frame):
+    if endpoint.inside is True and not machinery.does_wait(endpoint, frame):
         return False
     return endpoint.exact is None or bool(subject) or endpoint.exact(frame) is not None
+
+
+def _outermost(
+    endpoint: Endpoint, stack: list[FrameType]
+) -> tuple[Endpoint, FrameType | None]:
+    """Return what the project called that led to ``endpoint``, and its frame."""
+    calls = [(each, f) for f in stack if (each := guards.endpoint_of(f)) is not None]
+    found, at = calls[-1] if calls else (endpoint, None)
+    if at is not None and found.exact is not None:
+        found = found.exact(at) or found
+    if isinstance(endpoint.inside, str) and in_bridge():
+        found = found._replace(remedy=endpoint.inside)
+    return found, at
 
 
 def _reported(

@@ -63,9 +63,10 @@ class Endpoint(NamedTuple):
     ``name`` is its dotted path. ``blocks``, given the first argument, says whether
     this call does; None: always. What only ``leads`` to blocking is not reported by
     itself: it gives its rule and remedy to what blocks below it. What is ``inside``
-    blocks inside the bridge too, and not where Python's machinery calls it. ``waits``,
-    given the frame of the call (of C code: its caller's), says whether that one waits.
-    ``exact``, given the frame of a call, tells more of it, or less by None.
+    blocks inside the bridge too, where words are its remedy; True: and not where
+    Python's machinery calls it. ``waits``, given the frame of the call (of C code: its
+    caller's), says whether that one waits. ``exact``, given the frame of a call, tells
+    more of it, or that it is none by None.
     """
 
     rule: str
@@ -73,7 +74,7 @@ class Endpoint(NamedTuple):
     remedy: str
     blocks: Callable[[Any], bool] | None = None
     leads: bool = False
-    inside: bool = False
+    inside: bool | str = False
     waits: Callable[[FrameType], bool] | None = None
     exact: Callable[[FrameType], Endpoint | None] | None = None
 

@@ -21,7 +21,13 @@ CACHES = Family(
     _BASE_CACHE,
     {name: twin(name, "cache") for name in _CACHED.split()}
     | {"__contains__": "await cache.ahas_key(...)"},
-    silent=(f"{_CACHE}.locmem.LocMemCache", f"{_CACHE}.dummy.DummyCache"),
+    # The last one waits for a database, which is guarded.
+    silent=(
+        f"{_CACHE}.locmem.LocMemCache",
+        f"{_CACHE}.dummy.DummyCache",
+        f"{_CACHE}.db.DatabaseCache",
+    ),
+    inside="set its BACKEND to the class of the same name in django_async_ext.cache",
 )
 
 _SESSION = "django.contrib.sessions.backends"
@@ -38,6 +44,8 @@ SESSIONS = Family(
         f"{_SESSION}.{name}.SessionStore"
         for name in ("cache", "cached_db", "db", "signed_cookies")
     ),
+    inside="set SESSION_ENGINE to the module of the same name in "
+    "django_async_ext.sessions",
 )
 
 _LOADING = (
@@ -51,7 +59,6 @@ _ITEMS = {
     "__setitem__": "await request.session.aset(...)",
     "__delitem__": "await request.session.apop(...)",
     "__contains__": "await request.session.ahas_key(...)",
-    "_get_session": "await request.session.aget(...)",
 }
 
 TABLE: tuple[Endpoint, ...] = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_async_ext.detection.endpoints.making import each, in_thread
+from django_async_ext.detection.endpoints.making import each, in_thread, shown_as
 from django_async_ext.detection.families import Family
 from django_async_ext.detection.rules import Endpoint
 from django_async_ext.detection.settings import current
@@ -92,7 +92,14 @@ TABLE: tuple[Endpoint, ...] = (
     *each(
         "storage",
         "django.db.models.fields.files.FieldFile",
-        "_get_file size",
+        "size",
+        in_thread("object.file.open"),
+    ),
+    shown_as(
+        "storage",
+        "django.db.models.fields.files.FieldFile",
+        "_get_file",
+        "file",
         in_thread("object.file.open"),
     ),
     *each("staticfiles", f"{_STATIC}.finders", "find", in_thread("finders.find")),
@@ -101,7 +108,9 @@ TABLE: tuple[Endpoint, ...] = (
     Endpoint("request", f"{_REQUEST}.body", _BODY, _is_on_disk),
     Endpoint("request", f"{_REQUEST}.read", _BODY, _is_on_disk),
     Endpoint("request", f"{_REQUEST}.readline", _BODY, _is_on_disk),
-    Endpoint("request", f"{_REQUEST}._load_post_and_files", _POST, _is_on_disk),
+    shown_as(
+        "request", _REQUEST, "_load_post_and_files", "POST", _POST, leads=False
+    )._replace(blocks=_is_on_disk),
     Endpoint(
         "templates",
         "django.template.loaders.filesystem.Loader.get_contents",

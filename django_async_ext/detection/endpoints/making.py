@@ -40,6 +40,18 @@ def each(
     )
 
 
+def shown_as(
+    rule: str, owner: str, name: str, public: str, remedy: str, *, leads: bool = True
+) -> Endpoint:
+    """Name what is called through ``public``, which is what reports say."""
+    shown = Endpoint(rule, f"{owner}.{public}", remedy)
+
+    def exact(frame: FrameType) -> Endpoint:  # noqa: ARG001
+        return shown
+
+    return Endpoint(rule, f"{owner}.{name}", remedy, leads=leads, exact=exact)
+
+
 def in_thread(call: str) -> str:
     """Return the remedy that calls ``call`` in a thread."""
     return f"await sync_to_async({call})(...)"

@@ -9,7 +9,12 @@ from types import FrameType
 from typing import Any
 
 from django_async_ext.detection import frames
-from django_async_ext.detection.endpoints.making import each, in_thread, twins
+from django_async_ext.detection.endpoints.making import (
+    each,
+    in_thread,
+    shown_as,
+    twins,
+)
 from django_async_ext.detection.rules import Endpoint
 
 _QUERY = "django.db.models.query"
@@ -80,10 +85,11 @@ TABLE: tuple[Endpoint, ...] = (
         "__getitem__",
         "await queryset.afirst(), or [row async for row in queryset[:10]]",
     ),
-    *each(
+    shown_as(
         "orm",
         f"{_QUERY}.QuerySet",
         "_iterator",
+        "iterator",
         "async for row in queryset.aiterator()",
     ),
     *each("orm", f"{_QUERY}.QuerySet", "*", _OWN, _own_method),
@@ -102,11 +108,19 @@ TABLE: tuple[Endpoint, ...] = (
         "orm", _MODEL, "validate_constraints", in_thread("object.validate_constraints")
     ),
     *each("orm", _MODEL, "save_base", in_thread("object.save_base")),
-    *each(
+    shown_as(
         "orm",
         _MODEL,
-        "_get_next_or_previous_by_FIELD _get_next_or_previous_in_order",
+        "_get_next_or_previous_by_FIELD",
+        "get_next_by_FOO",
         "await sync_to_async(object.get_next_by_...)()",
+    ),
+    shown_as(
+        "orm",
+        _MODEL,
+        "_get_next_or_previous_in_order",
+        "get_next_in_order",
+        "await sync_to_async(object.get_next_in_order)()",
     ),
     *each(
         "orm",

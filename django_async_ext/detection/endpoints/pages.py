@@ -57,8 +57,7 @@ TABLE: tuple[Endpoint, ...] = (
     *each(
         "forms",
         _FORMS,
-        "models.BaseModelForm.save models.BaseModelForm._save_m2m "
-        "models.BaseModelFormSet.save",
+        "models.BaseModelForm.save models.BaseModelFormSet.save",
         in_thread("form.save"),
     ),
     *each(

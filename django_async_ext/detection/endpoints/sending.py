@@ -32,6 +32,7 @@ MAIL = Family(
         f"{_BACKENDS}.{name}.EmailBackend" for name in ("console", "dummy", "locmem")
     ),
     loud=(f"{_BACKENDS}.filebased.EmailBackend",),
+    inside="use the backend of the same kind in django_async_ext.mail",
 )
 
 TASKS = Family(

@@ -5,7 +5,7 @@ Contract: data only. Passwords block while they are hashed, all else by its quer
 
 from __future__ import annotations
 
-from django_async_ext.detection.endpoints.making import each, in_thread, twins
+from django_async_ext.detection.endpoints.making import each, in_thread, shown_as, twins
 from django_async_ext.detection.families import Family
 from django_async_ext.detection.rules import Endpoint
 
@@ -27,25 +27,34 @@ HASHERS = Family(
     f"{_HASHERS}.BasePasswordHasher",
     {"encode": _MAKE, "verify": _CHECK, "harden_runtime": _CHECK},
     silent=(f"{_HASHERS}.MD5PasswordHasher",),
+    inside="set ASYNC_EXT['ADOPT_DJANGO'] to True: it hashes in threads",
 )
 
-_PERMISSIONS = (
-    "get_user_permissions get_group_permissions get_all_permissions has_perm "
-    "has_module_perms"
-)
+_PERMISSIONS = "get_user_permissions get_group_permissions get_all_permissions has_perm"
 
 TABLE: tuple[Endpoint, ...] = (
     *twins(
         "auth", _AUTH, "authenticate login logout get_user update_session_auth_hash"
     ),
-    *each("auth", f"{_AUTH}.middleware", "get_user", "await request.auser()"),
+    shown_as(
+        "auth",
+        f"{_AUTH}.middleware",
+        "get_user",
+        "HttpRequest.user",
+        "await request.auser()",
+    ),
     *twins("auth", f"{_AUTH}.models.PermissionsMixin", _PERMISSIONS, "user"),
-    *twins("auth", f"{_AUTH}.models.PermissionsMixin", "has_perms", "user"),
+    *twins(
+        "auth", f"{_AUTH}.models.PermissionsMixin", "has_perms has_module_perms", "user"
+    ),
     *twins("auth", f"{_AUTH}.backends.BaseBackend", _PERMISSIONS, "backend"),
     *twins("auth", f"{_AUTH}.backends.BaseBackend", "authenticate get_user", "backend"),
     *twins("auth", f"{_AUTH}.backends.ModelBackend", _PERMISSIONS, "backend"),
     *twins(
-        "auth", f"{_AUTH}.backends.ModelBackend", "authenticate get_user", "backend"
+        "auth",
+        f"{_AUTH}.backends.ModelBackend",
+        "authenticate get_user has_module_perms",
+        "backend",
     ),
     *twins(
         "auth",
@@ -73,6 +82,12 @@ TABLE: tuple[Endpoint, ...] = (
     # Awaitables that hash where they run, in some version of Django.
     *each("hashing", _HASHERS, "acheck_password", _CHECK),
     *each("hashing", f"{_AUTH}.backends.ModelBackend", "aauthenticate", _AUTHENTICATE),
-    *each("hashing", f"{_AUTH}.models.UserManager", "_acreate_user", _CREATE),
+    shown_as(
+        "hashing",
+        f"{_AUTH}.models.UserManager",
+        "_acreate_user",
+        "acreate_user",
+        _CREATE,
+    ),
 )
 FAMILIES = (HASHERS,)

@@ -69,7 +69,7 @@ def cache_contains():
     "x" in caches["redis"]  # here  # noqa: B015
 
 
-@blocks("cache", "DatabaseCache.get", "await cache.aget(...)")
+@blocks("cache", "BaseCache.get", "await cache.aget(...)")
 def cache_in_the_database():
     caches["database"].get("x")  # here
 
@@ -197,7 +197,7 @@ def has_perm():
     User(pk=1, is_active=True).has_perm("auth.add_user")  # here
 
 
-@blocks("auth", "get_user", "await request.auser()")
+@blocks("auth", "HttpRequest.user", "await request.auser()")
 def user_of_request():
     asked = request()
     asked.session = signed_cookies.SessionStore()
@@ -351,7 +351,7 @@ def body_on_disk():
     request(b"a=" + b"x" * 500, rolled=True).body  # here  # noqa: B018
 
 
-@blocks("request", "HttpRequest._load_post_and_files", "lambda: request.POST")
+@blocks("request", "HttpRequest.POST", "lambda: request.POST")
 def post_on_disk():
     request(b"a=" + b"x" * 500, rolled=True).POST  # here  # noqa: B018
 

@@ -92,7 +92,7 @@ def item():
     Book.objects.order_by("pk")[0]  # here
 
 
-@blocks("orm", "QuerySet._iterator", "queryset.aiterator()")
+@blocks("orm", "QuerySet.iterator", "queryset.aiterator()")
 def iterator():
     for _ in Book.objects.iterator():  # here
         pass
@@ -129,7 +129,7 @@ def full_clean():
     Book(title="New", author_id=1, file="f").full_clean()  # here
 
 
-@blocks("orm", "Model._get_next_or_previous_by_FIELD", "get_next_by_")
+@blocks("orm", "Model.get_next_by_FOO", "get_next_by_")
 def get_next_by():
     Book(pk=1, day="1990-01-01").get_next_by_day()  # here
 
