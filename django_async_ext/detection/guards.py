@@ -72,7 +72,7 @@ def guard_function(function: FunctionType, endpoint: Endpoint, told: Told) -> No
         _add(code, endpoint)
         monitoring.set_local_events(tool, code, monitoring.events.PY_START)
     elif monitoring is None:
-        calling = injecting.calling_first(code, _Entered(endpoint, told))
+        calling = injecting.calling_first(code, _first(endpoint, told))
         _add(calling, endpoint)
         _replaced.append((function, code))
         function.__code__ = calling
@@ -186,15 +186,14 @@ def release() -> None:
 # Python 3.11
 
 
-class _Entered:
-    """What the code of a guarded function calls first."""
+def _first(endpoint: Endpoint, told: Told) -> Callable[[], None]:
+    """Return what the code of a guarded function calls first."""
 
-    def __init__(self, endpoint: Endpoint, told: Told) -> None:
-        self._endpoint, self._told = endpoint, told
-
-    def __call__(self) -> None:
+    def entered() -> None:
         if _get_running_loop() is not None:
-            self._told(self._endpoint, sys._getframe(1))
+            told(endpoint, sys._getframe(1))
+
+    return entered
 
 
 # Python 3.12 and newer

@@ -4,6 +4,8 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from django_async_ext.exceptions import BlockingCallError
+
 
 def plain(value: int, *, twice: bool = False) -> int:
     """Double it, perhaps."""
@@ -91,3 +93,17 @@ def of_many_constants(n: int) -> Any:
     values = ", ".join(f"{k}.5" for k in range(n))
     exec(f"def many(x):\n    a = [{values}, x]\n    return a[-1] + a[-2]", names)
     return names["many"]
+
+
+def twice() -> str:
+    return leaf() + leaf()
+
+
+def swallowing() -> list[str]:
+    raised = []
+    for _ in range(2):
+        try:
+            leaf()
+        except BlockingCallError as error:
+            raised.append(type(error).__name__)
+    return raised

@@ -24,6 +24,7 @@ from django.core.mail.backends import dummy, filebased, locmem
 from django.dispatch import Signal, receiver
 from django.shortcuts import render
 from django.template.loader import get_template, render_to_string
+from django.test import AsyncClient
 from django.views.static import serve
 
 from tests.detection.stock.cases import blocks, harmless
@@ -384,3 +385,9 @@ if django.VERSION >= (6, 0):
     @harmless
     def enqueue_nowhere():
         task_backends["nothing"].enqueue(work.using(backend="nothing"), [], {})
+
+
+@harmless
+async def a_request_to_an_awaiting_view():
+    response = await AsyncClient().get("/awaiting/", headers={"host": "localhost"})
+    assert response.status_code == 200, response.content
