@@ -47,11 +47,12 @@ _BETWEEN = (
 
 def does_wait(endpoint: Endpoint, frame: FrameType) -> bool:
     """Tell whether a call of ``endpoint`` in ``frame`` is worth a report."""
-    if endpoint.waits is not None and not endpoint.waits(frame):
-        return False
     if endpoint.rule == "files" and not current().strict:
         return _is_asked_for(frame)
-    return not _is_machinery(endpoint.rule, frame)
+    if _is_machinery(endpoint.rule, frame):
+        return False
+    # Last, since it may have to read the source.
+    return endpoint.waits is None or endpoint.waits(frame)
 
 
 def _is_machinery(rule: str, frame: FrameType) -> bool:

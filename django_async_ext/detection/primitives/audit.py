@@ -148,5 +148,8 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _told(event: Event, args: tuple[Any, ...]) -> None:
-    if event.blocks is None or event.blocks(args):
-        judge(event.endpoint, sys._getframe(2), args[event.subject] if args else None)
+    subject, blocks = args[event.subject] if args else None, event.endpoint.blocks
+    if (event.blocks is None or event.blocks(args)) and (
+        blocks is None or blocks(subject)
+    ):
+        judge(event.endpoint, sys._getframe(2), subject)

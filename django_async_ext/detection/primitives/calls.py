@@ -26,7 +26,7 @@ _watched: dict[Any, Endpoint] = {}
 #: Places that call one of these by turns with what is watched: TLS or not, say.
 _turns: set[str] = {
     *("recv", "recv_into", "recvfrom", "send", "sendall", "sendto", "_accept"),
-    *("execute", "executemany", "acquire"),
+    *("execute", "executemany"),
 }
 
 
@@ -73,21 +73,25 @@ def _called(code: CodeType, offset: int, function: Any, subject: Any) -> Any:  #
             subject = owner
     elif kind is MethodDescriptorType or kind is FunctionType:
         endpoint = _watched.get(function)
-        if endpoint is None and function.__name__ in _turns and not _is_done(code, ""):
-            return None
+        if endpoint is None and function.__name__ in _turns:
+            return monitoring.DISABLE if _is_done(code, None) else None
     else:
         endpoint = None
-    if endpoint is None or _is_done(code, endpoint.rule):
+    if endpoint is None or _is_done(code, endpoint):
         return monitoring.DISABLE
-    if _get_running_loop() is not None:
+    # First what is quickly answered: most sockets on a loop's thread never block.
+    if _get_running_loop() is not None and (
+        endpoint.blocks is None or endpoint.blocks(subject)
+    ):
         judge(endpoint, sys._getframe(1), subject)
     return None
 
 
-def _is_done(code: CodeType, rule: str) -> bool:
+def _is_done(code: CodeType, endpoint: Endpoint | None) -> bool:
     """Tell whether what ``code`` calls never is to be reported."""
     kind = machinery.kind_of(code.co_filename)
-    if kind == machinery.MACHINE:
-        return True
-    # What Python's library does with locks is guarded where it waits.
-    return rule == "locks" and kind in (machinery.STDLIB, machinery.QUIET)
+    if kind not in (machinery.STDLIB, machinery.QUIET) or endpoint is None:
+        return kind == machinery.MACHINE
+    # What Python's library does with locks is guarded where it waits; and the loop
+    # itself waits in a selector, which calls what is watched.
+    return endpoint.rule == "locks" or endpoint.name.startswith("select.")

@@ -59,10 +59,14 @@ def _put(owner: Any, attribute: str, endpoint: Endpoint) -> None:
 
 
 def _telling(stock: Callable[..., Any], endpoint: Endpoint) -> Callable[..., Any]:
+    blocks = endpoint.blocks
+
     @wraps(stock)
     def version(*args: Any, **kwargs: Any) -> Any:
         if _get_running_loop() is not None:
-            judge(endpoint, sys._getframe(1), args[0] if args else None)
+            subject = args[0] if args else None
+            if blocks is None or blocks(subject):
+                judge(endpoint, sys._getframe(1), subject)
         return stock(*args, **kwargs)
 
     return version
