@@ -29,7 +29,7 @@ from tests.upstream.comparing import (
 from tests.upstream.engines import ENGINES
 from tests.upstream.labels import REQUESTS, resolve
 from tests.upstream.outcomes import FAILED, PASSED, LabelRun, load, save
-from tests.upstream.recording import Result, path_of, record
+from tests.upstream.recording import Result, load_results, path_of, record, sound
 from tests.upstream.reporting import write_page
 from tests.upstream.running import Job, run_label
 from tests.upstream.source import CACHE, environment
@@ -69,6 +69,8 @@ def main() -> int:
             python, options.engine, url, options.label_timeout, options.test_timeout
         )
         print(", ".join(" ".join(one) for one in job.versions.items()))
+        if options.missing:
+            labels = [it for it in labels if _is_missing(job, options.mode, it)]
         found = list(_run_all(job, labels, options))
     return _summary(found)
 
@@ -106,6 +108,8 @@ def _options() -> argparse.Namespace:
     add("--fresh-baseline", action="store_true", help="do not use the cached one")
     add("--record", action="store_true", help="put the results of whole labels into "
         "tests/upstream/results, of which the documentation tells")  # fmt: skip
+    add("--missing", action="store_true", help="leave out labels that have a kept "
+        "result of this version of Django without a fault")  # fmt: skip
     add("--canary", action="store_true", help="run no tests: see that what the "
         "package takes from Django is as tests/upstream/seams.json has it, for every "
         "series or the one named; with --record, write it there")  # fmt: skip
@@ -146,11 +150,18 @@ def _modes(mode: str | None, label: str) -> tuple[str, ...]:
     return ("bridge", "handler") if requests else ("bridge",)
 
 
+def _is_missing(job: Job, mode: str | None, label: str) -> bool:
+    kept = load_results(path_of(job.environment.series, job.engine))
+    django = job.versions["Django"]
+    return not set(_modes(mode, label)) <= sound(kept, label, django)
+
+
 def _run_one(job: Job, mode: str | None, fresh: bool, label: str) -> list[Comparison]:
     modes = _modes(mode, label)
     baseline = _baseline(job, label, fresh)
     if baseline.broken and not baseline.outcomes:
         # As for want of an extension or a collation of the server.
+        job.ask_versions()
         print(f"{label:30} cannot run here at all: baseline {baseline.broken}")
         return [Comparison(mode, baseline, LabelRun(label), None) for mode in modes]
     if not modes:
@@ -172,9 +183,8 @@ def _compare(job: Job, mode: str, baseline: LabelRun) -> Comparison:
     series = job.environment.series
     expected = [e for e in load_expected() if e.applies(mode, job.engine, series)]
     ours = run_label(job, mode, baseline.label)
-    verdict = judge(
-        baseline, ours, expected, load_may_block(), in_bridge=mode == "bridge"
-    )
+    may_block = load_may_block(job.engine)
+    verdict = judge(baseline, ours, expected, may_block, in_bridge=mode == "bridge")
     _show(mode, baseline, ours, verdict)
     _keep(job, mode, baseline, ours, verdict)
     return Comparison(mode, baseline, ours, verdict)

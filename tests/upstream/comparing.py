@@ -128,10 +128,11 @@ def load_expected(path: Path = EXPECTED) -> list[Expected]:
     return [_checked(entry) for entry in entries]
 
 
-def load_may_block(path: Path = EXPECTED) -> list[str]:
-    """Read which tests may block the loop."""
+def load_may_block(engine: str, path: Path = EXPECTED) -> list[str]:
+    """Read which tests may block the loop on ``engine``."""
     with path.open("rb") as file:
-        return [entry["test"] for entry in tomllib.load(file).get("blocking", [])]
+        entries = tomllib.load(file).get("blocking", [])
+    return [it["test"] for it in entries if engine in it.get("engines", ENGINES)]
 
 
 def _checked(entry: dict[str, object]) -> Expected:

@@ -65,6 +65,16 @@ def record(results: Iterable[Result], path: Path) -> None:
     path.write_text(_as_text([known[key] for key in sorted(known)]))
 
 
+def sound(results: Iterable[Result], label: str, django: str) -> set[str]:
+    """Return the modes in which ``label`` ran on that Django without a fault."""
+    return {
+        it.mode
+        for it in results
+        if it.label == label and it.versions["Django"] == django
+        if not it.faults and not it.cannot_run
+    }
+
+
 def _as_text(results: list[Result]) -> str:
     versions: list[dict[str, str]] = []
     lines = []

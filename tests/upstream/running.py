@@ -65,14 +65,20 @@ class Job:
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """Ask an interpreter of the environment what the runs run with."""
+        """What the runs run with."""
+        return self.ask_versions()
+
+    def ask_versions(self) -> dict[str, str]:
+        """Ask an interpreter of the environment; end the run if no server answers."""
         script = str(INSIDE / "django_suite_versions.py")
         answer = subprocess.run(
             [self.environment.python, script],
             env=_variables(self, "baseline", "versions"),
-            check=True,
+            check=False,
             stdout=subprocess.PIPE,
         )
+        if answer.returncode:
+            raise SystemExit("The database does not answer, or not any more.")
         versions: dict[str, str] = json.loads(answer.stdout)
         return versions
 

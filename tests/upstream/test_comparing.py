@@ -2,7 +2,13 @@
 
 import pytest
 
-from tests.upstream.comparing import Difference, Expected, judge, load_expected
+from tests.upstream.comparing import (
+    Difference,
+    Expected,
+    judge,
+    load_expected,
+    load_may_block,
+)
 from tests.upstream.engines import same_baseline
 from tests.upstream.outcomes import LabelRun, Outcome, load, save
 
@@ -74,6 +80,15 @@ def test_a_wait_that_blocks_the_loop_is_a_fault():
     run.blocking.append(("test", "the stack"))
     assert judge(run, run, []).blocking == ["test"]
     assert not judge(run, run, [], ["test"]).blocking
+
+
+def test_a_test_may_block_on_the_engines_for_which_that_is_said(tmp_path):
+    path = tmp_path / "expected.toml"
+    path.write_text(
+        '[[blocking]]\ntest = "a"\n[[blocking]]\ntest = "b"\nengines = ["threaded"]\n'
+    )
+    assert load_may_block("threaded", path) == ["a", "b"]
+    assert load_may_block("postgresql", path) == ["a"]
 
 
 def test_an_asynchronous_test_off_the_loop_is_a_fault():

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.upstream.recording import Result, load_results, record
+from tests.upstream.recording import Result, load_results, record, sound
 
 VERSIONS = {"Django": "6.1.3", "database": "15.18"}
 FIRST = Result("queries", "bridge", "2026-11-20", VERSIONS, 10, 9, 8, 1, ["one.test"])
@@ -34,3 +34,11 @@ def test_a_result_stays_where_a_poorer_server_cannot_run_the_label(tmp_path):
     poorer = replace(FIRST, tests=0, cannot_run="no extension")
     record([poorer], tmp_path / "kept.json")
     assert load_results(tmp_path / "kept.json") == [FIRST]
+
+
+def test_a_result_is_sound_for_its_mode_and_its_django_when_it_has_no_fault():
+    results = [FIRST, replace(OTHER, faults=["one.test"])]
+    assert sound(results, "queries", "6.1.3") == {"bridge"}
+    assert not sound(results, "queries", "6.1.4")
+    assert not sound(results, "basic", "6.1.3")
+    assert not sound([replace(FIRST, cannot_run="why")], "queries", "6.1.3")

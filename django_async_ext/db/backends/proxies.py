@@ -75,7 +75,11 @@ class ConnectionProxy(_StandsIn, Leasable):
         super().__init__()
         self.driver, self.worker, self.database = driver, worker, database
         worker.limit = conf.get("CANCEL_TIMEOUT")
-        worker.interrupted = self.interrupted
+
+    def __del__(self) -> None:
+        # The worker knows it only while it is leased, and would not end without it.
+        if self.worker is not None:
+            self.terminate()
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.driver, name)
@@ -107,6 +111,16 @@ class ConnectionProxy(_StandsIn, Leasable):
             if self.lessee is not None:
                 self.lessee.release_if_free()
             raise
+
+    def close(self) -> None:
+        """Close it and end its worker, for a wrapper that has it for itself."""
+        if self.worker.lost:
+            return self.terminate()
+        try:
+            self.call(self.driver.close)
+        finally:
+            self.worker.stop(_nothing)
+        return None
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         """Create a cursor of the driver, whose calls run in the worker."""
@@ -164,6 +178,10 @@ class ConnectionProxy(_StandsIn, Leasable):
         self.worker.post(cursor.driver.close)
 
 
+def _nothing() -> None:
+    """Be the last call of a worker."""
+
+
 #: Stands for the value of an attribute that can only be set.
 _UNREADABLE = object()
 
@@ -176,7 +194,13 @@ _OWN = {
 class _DriverCursor(_StandsIn):
     """Stands for ``driver``, a cursor of the driver or one of the engine over it."""
 
-    __slots__ = ("at_end", "connection", "driver", "prefetch", "rows", "sequence")
+    __slots__ = (
+        *("at_end", "connection", "driver", "prefetch", "rows", "sequence"),
+        # Whether the worker was told to close it, as it may do later.
+        "is_closed",
+        # The wrapper, while its transaction is shared; see turns.py.
+        "sharer",
+    )
 
     def __init__(self, driver: Any, connection: ConnectionProxy) -> None:
         put = partial(object.__setattr__, self)
@@ -184,12 +208,15 @@ class _DriverCursor(_StandsIn):
         put("connection", connection)
         put("prefetch", PREFETCH)
         put("at_end", False)
+        put("is_closed", False)
         put("rows", deque())
         #: What the driver puts rows into: Django compares the last, empty one.
         put("sequence", list)
 
     def close(self) -> None:
         """Let the worker close the cursor."""
+        # The driver, asked for more, refuses it.
+        self.rows, self.at_end, self.is_closed = deque[Any](), False, True
         if asyncio._get_running_loop() is None:
             self.connection.worker.call(self.driver.close)
         else:
@@ -204,6 +231,12 @@ class CursorProxy(LeasedCursor, _DriverCursor):
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.driver, name)
         return partial(self.connection.call, value) if blocking(value) else value
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether it is closed, where the driver's cursors tell."""
+        is_closed: bool = self.driver.closed
+        return self.is_closed or is_closed
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _DriverCursor.__slots__:

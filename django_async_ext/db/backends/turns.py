@@ -144,15 +144,17 @@ def _take(wrapper: Any, turns: Turns) -> Turn | None:
 
 def shared(cursor: Any, wrapper: Any) -> Any:
     """Let ``cursor``, just created, wait for its turn with each statement."""
+    # Not by assignment: a proxy would give the class to what it stands for.
     driver_class: Any = type(cursor)
-    cursor.__class__ = shared_class(driver_class)
+    vars(object)["__class__"].__set__(cursor, shared_class(driver_class))
     _holder(cursor).sharer = wrapper
     return cursor
 
 
 def _holder(cursor: Any) -> Any:
     # psycopg's own cursors take no attributes; sqlite3's connections take none.
-    return cursor if hasattr(cursor, "__dict__") else cursor.connection
+    has_room = hasattr(type(cursor), "sharer") or hasattr(cursor, "__dict__")
+    return cursor if has_room else cursor.connection
 
 
 def _sharer(cursor: Any) -> Any:

@@ -1,6 +1,7 @@
 """The engine that wraps another one, here Django's own for PostgreSQL and SQLite."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 from copy import copy
@@ -14,7 +15,7 @@ from django.core.management import call_command
 from django.db import connections, transaction
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQL
 from django.db.backends.sqlite3.base import DatabaseWrapper as SQLite
-from django.db.utils import IntegrityError, OperationalError
+from django.db.utils import IntegrityError, InterfaceError, OperationalError
 
 from django_async_ext import aatomic, hold_connection, on_loop
 from django_async_ext.db.backends.threaded.base import DatabaseWrapper
@@ -97,6 +98,34 @@ async def test_only_calls_of_the_driver_run_in_the_worker() -> None:
     assert at_rest()
 
 
+def ask_worker(wrapper: Any) -> threading.Thread:
+    with wrapper.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchall() == [(1,)]
+        thread: threading.Thread = wrapper.connection.call(threading.current_thread)
+    assert thread.name == "django_async_ext-worker"
+    return thread
+
+
+@pytest.mark.parametrize("using", DATABASES[1:])
+async def test_a_copy_has_a_worker_that_ends_with_its_connection(using: str) -> None:
+    copied = connections[using].copy()
+    thread = await on_loop(ask_worker)(copied)
+    copied.inc_thread_sharing()
+    assert await asyncio.to_thread(ask_worker, copied) is thread
+    await on_loop(copied.close)()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("using", DATABASES[1:])
+async def test_a_copy_that_is_forgotten_ends_its_worker(using: str) -> None:
+    thread = await on_loop(ask_worker)(connections[using].copy())
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 async def test_setting_an_attribute_of_the_connection_is_a_call() -> None:
     def work() -> list[Any]:
         wrapper = connections[ALIAS]
@@ -140,6 +169,31 @@ async def test_rows_are_read_in_portions_and_in_every_way() -> None:
     assert sets == [[(1,)], [(2,)]]
 
 
+async def test_a_cursor_that_was_closed_says_so_and_has_no_rows() -> None:
+    def work() -> None:
+        with transaction.atomic(ALIAS):
+            with connections[ALIAS].cursor() as cursor:
+                cursor.execute("SELECT generate_series(1, 5)")
+                assert not cursor.closed
+            assert cursor.closed
+            with pytest.raises(InterfaceError, match="cursor is closed"):
+                cursor.fetchone()
+
+    await on_loop(work)()
+
+
+def test_outside_the_loop_there_is_the_pool_of_the_engine(configure: Configure) -> None:
+    wrapper = connections[ALIAS]
+    wrapper.close()
+    configure(ALIAS, pool={"min_size": 1, "max_size": 2})
+    try:
+        assert execute("SELECT 1", using=ALIAS) == [(1,)]
+        assert wrapper.pool.max_size == 2
+    finally:
+        wrapper.close()
+        wrapper.close_pool()
+
+
 async def test_a_cursor_of_the_server_is_read_in_chunks() -> None:
     await authors().abulk_create(Author(name=f"{n:04}") for n in range(500))
     names = authors().order_by("name").values_list("name", flat=True)
@@ -170,6 +224,27 @@ async def test_transactions_commit_roll_back_and_nest() -> None:
             await Country.objects.using(ALIAS).acreate(name="Peru")
     assert [author.name for author in await authors()] == ["kept"]
     assert at_rest()
+
+
+@pytest.mark.parametrize("using", [ALIAS, "threaded_sqlite"])
+async def test_tasks_take_turns_in_the_transaction_of_a_test(using: str) -> None:
+    rows = Author.objects.using(using)
+
+    def create(name: str) -> None:
+        with transaction.atomic(using):
+            rows.create(name=name)
+
+    atomic: Any = transaction.atomic(using)
+    atomic._from_testcase = True
+    await on_loop(atomic.__enter__)()
+    try:
+        created = (on_loop(create)(str(number)) for number in range(5))
+        await asyncio.gather(*map(asyncio.ensure_future, created))
+        assert await rows.acount() == 5
+    finally:
+        await on_loop(transaction.set_rollback)(True, using)
+        await on_loop(atomic.__exit__)(None, None, None)
+    assert await rows.acount() == 0
 
 
 async def test_a_task_that_ends_in_a_transaction_has_it_rolled_back() -> None:
@@ -229,7 +304,7 @@ async def test_a_connection_on_which_a_statement_failed_is_asked_first() -> None
 
 
 async def test_the_pool_bounds_the_threads(configure: Configure) -> None:
-    configure(ALIAS, pool={"max_size": 3})
+    configure(ALIAS, pool={"min_size": 0, "max_size": 3})
     before = threading.active_count()
     await asyncio.gather(*(asyncio.create_task(authors().acount()) for _ in range(30)))
     assert at_rest(3)

@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import load_backend
 from django.utils.module_loading import import_string
 
+from django_async_ext.bridge import in_bridge
 from django_async_ext.db.backends.base import LoopDatabaseWrapper
 from django_async_ext.db.backends.pool import Pool
 from django_async_ext.db.backends.proxies import ConnectionProxy, CursorProxy
@@ -33,12 +34,18 @@ _FOREVER = 10 * 365 * 24 * 3600.0
 class WorkerWrapper(LoopDatabaseWrapper):
     """Comes before a wrapper of Django's whose driver can only block."""
 
-    #: Django's own pools block; on the loop there is ours.
-    pool = None
+    #: Oracle's has options of another kind.
     is_pool = False
     #: Methods of the driver's connection that wait for nothing.
     driver_calls_in_place: frozenset[str] = frozenset()
     _opener: Worker | None = None
+
+    @property
+    def pool(self) -> Any:
+        """Django's own pool, for synchronous use only; on the loop there is ours."""
+        if self._is_leasing() or self._lease is not None or self._opener is not None:
+            return None
+        return getattr(super(), "pool", None)
 
     def get_connection_params(self) -> dict[str, Any]:
         """As in the engine, without the options that are ours."""
@@ -46,9 +53,13 @@ class WorkerWrapper(LoopDatabaseWrapper):
         return {name: value for name, value in params.items() if name not in OURS}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """As in the engine, but in a worker when it is for the event loop."""
+        """As in the engine, but in a worker when it is for the event loop.
+
+        That is every one that is opened there, leased or not: a wrapper with settings
+        of its own, which creates databases, must not block the loop either.
+        """
         open_connection = super().get_new_connection
-        if not self._is_leasing():
+        if not in_bridge() or self.pool is not None:
             return open_connection(conn_params)
         cancel = self._cancel_option()
         worker, made = Worker(), []
@@ -72,6 +83,8 @@ class WorkerWrapper(LoopDatabaseWrapper):
         worker.interrupt = cancel and partial(cancel, driver)
         connection = ConnectionProxy(driver, worker, self.Database)
         connection.in_place = self.driver_calls_in_place
+        if self._is_leasing():
+            worker.interrupted = connection.interrupted
         if self._is_in_memory():
             connection.irreplaceable, worker.limit = True, None
         return connection
@@ -89,7 +102,7 @@ class WorkerWrapper(LoopDatabaseWrapper):
     def create_cursor(self, name: str | None = None) -> Any:
         """As in the engine; a cursor of the server is not asked for rows early."""
         cursor = super().create_cursor(name)
-        if name and self._lease is not None:
+        if name and issubclass(type(cursor), CursorProxy):
             cursor.prefetch = 0
         return cursor
 
