@@ -17,7 +17,7 @@ import inspect
 import sys
 import threading
 from asyncio import _get_running_loop, current_task
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial, wraps
@@ -28,11 +28,15 @@ from weakref import WeakValueDictionary
 from greenlet import getcurrent, greenlet
 
 from django_async_ext.exceptions import BridgeAbandonedError, NoBridgeError, describe
+from django_async_ext.handled import awaiting, handling
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _EAGER_TASKS = hasattr(asyncio, "eager_task_factory")
+_LOOP_IN_PYTHON = asyncio.BaseEventLoop
+#: Those in their first step, before whoever created them goes on.
+_starting: Collection[Any] = getattr(asyncio.tasks, "_eager_tasks", ())
 
 
 class _Bridge(greenlet):
@@ -158,15 +162,12 @@ async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
             return parent.let_wait(fn, *args, **kwargs)
         return fn(*args, **kwargs)
     if (handled := sys.exception()) is not None:
-        fn = partial(_handling, handled, fn)
-    bridge = _idle.bridges.pop() if _idle.bridges else _Bridge()
+        fn = partial(handling, handled, fn)
+    bridge = _take_bridge()
     bridge.parent = parent
     # One context on both sides: what either sets, the other sees.
     bridge.gr_context = parent.gr_context
     bridge.busy = True
-    if _EAGER_TASKS:
-        loop = _get_running_loop()
-        bridge.task = 0 if loop is None else id(current_task(loop))
     result = bridge.switch(fn, args, kwargs)
     while bridge.busy:
         try:
@@ -188,6 +189,18 @@ async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
             # What was waited for may end with its last reference: a cursor's lease.
             value = None
     return cast(T, _finish(bridge))
+
+
+def _take_bridge() -> _Bridge:
+    loop = _get_running_loop() if _EAGER_TASKS else None
+    task = None if loop is None else current_task(loop)
+    # An eager task may start in a callback of libuv, which keeps a list of the ready
+    # descriptors on the C stack, and changes it when one is registered. A bridge that
+    # began above it has that piece swapped for its own; one that begins now has not.
+    in_c = _starting and task in _starting and not isinstance(loop, _LOOP_IN_PYTHON)
+    bridge = _Bridge() if in_c or not _idle.bridges else _idle.bridges.pop()
+    bridge.task = 0 if loop is None else id(task)
+    return bridge
 
 
 def _finish(bridge: _Bridge) -> Any:
@@ -281,7 +294,7 @@ def stepping() -> Iterator[None]:
 
 def _switch(bridge: _Bridge, awaitable: Awaitable[T]) -> T:
     if (handled := sys.exception()) is not None:
-        awaitable = _awaiting(handled, awaitable)
+        awaitable = awaiting(handled, awaitable)
     return cast(T, bridge.parent.switch(awaitable))
 
 
@@ -320,36 +333,6 @@ def _in_stand_in(bridge: _Bridge, awaitable: Awaitable[T]) -> T:
 
 async def _await(awaitable: Awaitable[T]) -> T:
     return await awaitable
-
-
-def _handling(
-    handled: BaseException, fn: Callable[..., T], /, *args: Any, **kw: Any
-) -> T:
-    # A greenlet starts with an empty sys.exc_info(): carry the caller's over.
-    traceback, context = handled.__traceback__, handled.__context__
-    try:
-        raise handled
-    except BaseException:
-        _restore(handled, traceback, context)
-        return fn(*args, **kw)
-
-
-async def _awaiting(handled: BaseException, awaitable: Awaitable[T]) -> T:
-    # The other direction: the coroutine is awaited by the parent greenlet.
-    traceback, context = handled.__traceback__, handled.__context__
-    try:
-        raise handled
-    except BaseException:
-        _restore(handled, traceback, context)
-        return await awaitable
-
-
-def _restore(
-    handled: BaseException, traceback: object, context: BaseException | None
-) -> None:
-    # Not by assignment: a frozen dataclass, for one, refuses it.
-    BaseException.__setattr__(handled, "__traceback__", traceback)
-    BaseException.__setattr__(handled, "__context__", context)
 
 
 def _close(awaitable: object) -> None:

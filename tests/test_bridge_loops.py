@@ -10,6 +10,7 @@ import pytest
 import uvloop
 from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.dispatch import Signal
+from greenlet import getcurrent
 
 from django_async_ext import adoption
 from django_async_ext.bridge import await_, in_bridge, on_loop, shielded
@@ -104,6 +105,34 @@ def test_a_task_started_in_sync_code_is_outside_its_bridge(factory: Factory) -> 
 
     with asyncio.Runner(loop_factory=factory) as runner:
         assert runner.run(on_loop(work)()) is False
+
+
+@needs_eager_tasks
+@pytest.mark.parametrize(
+    ("factory", "is_reused"), [(asyncio.new_event_loop, True), (uv_loop, False)]
+)
+def test_an_eager_task_in_a_callback_of_libuv_has_a_bridge_that_begins_there(
+    factory: Factory, is_reused: bool
+) -> None:
+    # One that began above has the memory swapped to which libuv still points.
+    def start(loop: Any, coroutine: Any, **options: Any) -> Any:
+        options["eager_start"] = True
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    async def bridges() -> list[Any]:
+        starting = await on_loop(getcurrent)()
+        await asyncio.sleep(0)
+        return [starting, await on_loop(getcurrent)()]
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(start)
+        idle = await on_loop(getcurrent)()
+        starting, later = await asyncio.create_task(bridges())
+        assert (starting is idle) is is_reused
+        assert later in (idle, starting)
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
 
 
 @on_each_loop

@@ -12,8 +12,8 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 
 GROUND = {
-    *("bridge", "conf", "driving", "exceptions", "locks", "loop_socket", "loops"),
-    *("sockets", "threads"),
+    *("bridge", "conf", "driving", "exceptions", "handled", "locks", "loop_socket"),
+    *("loops", "sockets", "threads"),
 }
 ROOF = {"apps", "asgi", "checks", "management", "middleware", "test"}
 FLOORS = ["ground", "backend", "db", "subject", "roof"]
