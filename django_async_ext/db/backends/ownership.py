@@ -125,6 +125,17 @@ class TaskConnections:
             self._release(task)
 
 
+#: Whether a transaction was ever lent in this process, as in tests: until then
+#: nobody has to take turns.
+has_lent = False
+
+
+def note_lending() -> None:
+    """Remember that a transaction was lent."""
+    global has_lent
+    has_lent = True
+
+
 class TaskOwned:
     """A wrapper that must hear of the end of its task."""
 
@@ -141,6 +152,7 @@ class TaskOwned:
 
     def begin_loan(self) -> None:
         """Let others use its transaction, until ``end_loan()``."""
+        note_lending()
         self.loans += 1
 
     def end_loan(self) -> None:

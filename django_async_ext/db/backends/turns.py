@@ -178,11 +178,16 @@ def install() -> None:
 
 
 def _enter(self: Any) -> None:
+    if not (ownership.has_lent or self._from_testcase):
+        # Most processes never lend: a block costs no more than Django's there.
+        _stock_enter(self)
+        return
     wrapper: Any = connections[self.using or DEFAULT_DB_ALIAS]
     if not isinstance(wrapper, ownership.TaskOwned):
         _stock_enter(self)
     elif self._from_testcase:
         _stock_enter(self)
+        ownership.note_lending()
         # To threads and loops that the test starts, wherever they run.
         ownership.announce(wrapper)
     elif wrapper.is_lent():
@@ -208,16 +213,19 @@ def _enter_in_turn(atomic: Any, wrapper: Any) -> None:
         raise
 
 
-def _exit(self: Any, *exc_info: Any) -> None:
+def _exit(self: Any, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+    if not ownership.has_lent:
+        _stock_exit(self, exc_type, exc_value, traceback)
+        return
     wrapper: Any = connections[self.using or DEFAULT_DB_ALIAS]
     turns: Turns | None = getattr(wrapper, "turns", None)
     if turns is None or not turns.blocks or turns.blocks[-1].atomic is not self:
-        _stock_exit(self, *exc_info)
+        _stock_exit(self, exc_type, exc_value, traceback)
         return
     turn = turns.blocks[-1]
     _go_inside(wrapper.alias, turn)
     try:
-        _stock_exit(self, *exc_info)
+        _stock_exit(self, exc_type, exc_value, traceback)
     finally:
         _leave(wrapper, turn)
 

@@ -9,6 +9,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import OperationalError, connections, transaction
 
 from django_async_ext import aatomic, on_loop
+from django_async_ext.db.backends import ownership
 from tests.library.models import Author, Tag
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -154,6 +155,30 @@ async def test_a_thread_is_named_too(configure: Configure) -> None:
         await Author.objects.acount()
     over.set()
     await task
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_nobody_takes_turns_before_a_transaction_was_lent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ownership, "has_lent", False)
+
+    async def create() -> None:
+        await Tag.objects.acreate(name="lent")
+
+    def lend() -> None:
+        with transaction.atomic():
+            before = ownership.has_lent
+            async_to_sync(create)()
+            with transaction.atomic():
+                Tag.objects.create(name="in a block")
+        assert (before, ownership.has_lent) == (False, True)
+
+    async with aatomic(), aatomic():
+        await Tag.objects.acreate(name="on the loop")
+    assert not ownership.has_lent
+    await asyncio.to_thread(lend)
+    assert await Tag.objects.acount() == 3
 
 
 def test_a_block_of_a_test_lets_its_coroutines_in() -> None:
