@@ -32,10 +32,13 @@ def mariadb() -> Iterator[str | None]:
     with home("mariadb") as folder:
         port, password, data = free_port(), secrets.token_hex(16), folder / "data"
         command = [install, "--no-defaults", f"--datadir={data}", "--skip-test-db"]
-        prepare([*command, "--auth-root-authentication-method=normal"], folder)
+        # Its temporary tables are named after its process, in /tmp also others'.
+        command += [f"--tmpdir={folder}", "--auth-root-authentication-method=normal"]
+        prepare(command, folder)
         users = write(folder / "users.sql", USERS.format(password=password))
         options = {
             "datadir": data,
+            "tmpdir": folder,
             "init-file": users,
             "port": port,
             "bind-address": "127.0.0.1",
