@@ -44,7 +44,7 @@ def postgresql(name: str, **options: object) -> dict[str, object]:
 
 def mysql(alias: str, **options: object) -> dict[str, object]:
     """Describe a database on the server of ``MYSQL_URL``."""
-    pool = {"max_size": 8, "timeout": 10}
+    pool = {"max_size": 8, "timeout": 120}
     name, url = f"{NAME}_{alias}", os.environ["MYSQL_URL"]
     described = database("mysql", url, name, pool=pool, **options)
     return described | {"TEST": {"CHARSET": "utf8mb4"}}
@@ -56,7 +56,7 @@ NAME = "async_ext" + os.environ.get("ASYNC_EXT_DB_SUFFIX", "")
 RUN = os.environ.setdefault("ASYNC_EXT_RUN", str(os.getpid()))
 FILE = f"{tempfile.gettempdir()}/{NAME}_{RUN}_threaded.sqlite3"
 DATABASES = {
-    "default": postgresql(NAME, pool={"max_size": 8, "timeout": 10}),
+    "default": postgresql(NAME, pool={"max_size": 8, "timeout": 120}),
     "replica": postgresql(f"{NAME}_replica"),
     "sqlite": {
         "ENGINE": "django_async_ext.db.backends.sqlite3",

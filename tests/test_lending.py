@@ -16,6 +16,7 @@ from django_async_ext.db.backends.ownership import lend
 from django_async_ext.exceptions import ConnectionOwnershipError
 from tests.db.server import execute, sleep, until
 from tests.library.models import Account, Author
+from tests.waiting import timing_out
 
 
 class InATestCase(TestCase):
@@ -117,7 +118,9 @@ class InATransactionTestCase(TransactionTestCase):
 
         async def times_out() -> None:
             await Account.objects.acreate(balance=1)
-            async with asyncio.timeout(0.05):
+            reached = asyncio.Event()
+            async with timing_out(reached.is_set):
+                reached.set()
                 await on_loop(sleep)()
 
         with transaction.atomic():
@@ -131,8 +134,10 @@ class InATransactionTestCase(TransactionTestCase):
 
     def test_a_savepoint_on_the_loop_spares_the_transaction_of_the_thread(self) -> None:
         async def times_out() -> None:
-            async with asyncio.timeout(0.05), aatomic():
+            reached = asyncio.Event()
+            async with timing_out(reached.is_set), aatomic():
                 await Account.objects.acreate(balance=1)
+                reached.set()
                 await on_loop(sleep)()
 
         with transaction.atomic():

@@ -1,10 +1,15 @@
 """The admin in a browser: all that is done there, and no thread for any of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import md5
 from pathlib import Path
+from typing import Any
 
 import pytest
+from selenium.common.exceptions import (
+    NoSuchElementException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -25,9 +30,14 @@ class Admin:
     def visit(self, path: str) -> None:
         self.chrome.get(f"http://127.0.0.1:{self.site.port}/admin/{path}")
 
+    def until(self, condition: Callable[[Chrome], Any]) -> Any:
+        """Wait for it, though the page may change while it is looked at."""
+        changing = [NoSuchElementException, StaleElementReferenceException]
+        waiting = WebDriverWait(self.chrome, PATIENCE, ignored_exceptions=changing)
+        return waiting.until(condition)
+
     def find(self, css: str) -> WebElement:
-        waiting = WebDriverWait(self.chrome, PATIENCE)
-        found: WebElement = waiting.until(
+        found: WebElement = self.until(
             lambda chrome: chrome.find_element(By.CSS_SELECTOR, css)
         )
         return found
@@ -50,7 +60,7 @@ class Admin:
         """Click, and wait for the next page."""
         before = self.find("html")
         self.find(css).click()
-        WebDriverWait(self.chrome, PATIENCE).until(staleness_of(before))
+        self.until(staleness_of(before))
         self.find("body")
 
     def log_in(self, password: str = "enigma") -> None:
@@ -120,9 +130,7 @@ def test_adding_a_book_with_everything(admin: Admin, tmp_path: Path) -> None:
     admin.find(".select2-selection").click()
     admin.find(".select2-search__field").send_keys("Woo")
     admin.find(".select2-results__option--highlighted, .select2-results__option")
-    WebDriverWait(admin.chrome, PATIENCE).until(
-        lambda _: admin.texts(".select2-results__option") == ["Woolf"]
-    )
+    admin.until(lambda _: admin.texts(".select2-results__option") == ["Woolf"])
     admin.find(".select2-search__field").send_keys(Keys.ENTER)
     Select(admin.find("[name=tags_old]")).select_by_visible_text("old")
     admin.find("#id_tags_add, #id_tags_add_link").click()

@@ -15,6 +15,7 @@ from django_async_ext.cache import PyMemcacheCache
 from tests.db.server import until
 from tests.programs import Memcached, running
 from tests.proxy import Proxy
+from tests.waiting import PATIENCE
 
 
 def cache_of(address: Any, **options: Any) -> PyMemcacheCache:
@@ -40,7 +41,7 @@ async def has_connections(server: Memcached, count: int) -> bool:
     Ends are late, so a count is held against a number, never against one that was
     taken before: that one may have had connections in it that have ended since.
     """
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await connections_of(server) != count:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return True

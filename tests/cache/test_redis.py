@@ -29,6 +29,7 @@ from django_async_ext.loop_socket import LoopSocket
 from tests.db.server import until
 from tests.programs import Redis, free_port, running
 from tests.proxy import Proxy
+from tests.waiting import PATIENCE
 
 Clients = Callable[[], int]
 
@@ -248,7 +249,7 @@ async def test_who_is_cancelled_while_it_is_served_passes_the_connection_on(
     # In the very turn in which the first returns its connection.
     first.add_done_callback(lambda _: second.cancel())
     proxy.let_flow()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert await first == await third == "value"
     assert await cache.aget("key") == "value"
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.db import connections
 
 from django_async_ext.db.backends import registry
 from tests.proxy import Proxy
+from tests.waiting import until as until
 
 
 class Server:
@@ -65,16 +66,9 @@ class Server:
         """End every session of the test; return how many there were."""
         pids = self.pids()
         self.ask(
-            "SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) pid", pids
+            "SELECT pg_terminate_backend(pid, 60000) FROM unnest(%s::int[]) pid", pids
         )
         return len(pids)
-
-
-async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
-    """Wait for what only another process can make true, and nothing announces."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 def execute(sql: str, *params: Any, using: str = "default") -> list[Any]:

@@ -33,6 +33,7 @@ from tests.db.conftest import Configure
 from tests.db.interruptions import Interruption, Kind, Stepped, apart
 from tests.db.server import Server, execute, sleep, until
 from tests.library.models import Account, Author, Book, Cover, Tag
+from tests.waiting import timing_out
 
 RESET = """
 DELETE FROM library_cover; DELETE FROM library_book_tags; DELETE FROM library_tag;
@@ -655,7 +656,7 @@ async def test_a_gather_stopped_in_a_savepoint_leaves_the_transaction_usable(
     async with aatomic():
         await Author.objects.acreate(name="before")
         with suppress(TimeoutError):
-            async with asyncio.timeout(0.05), aatomic():
+            async with timing_out(server.running), aatomic():
                 await gather_queries(
                     Author.objects.acreate(name="never"), sleep, Author.objects.acount()
                 )
@@ -693,8 +694,8 @@ def test_the_end_of_the_loop_at_every_suspension(name: str, world: World) -> Non
         world.reset()
         journal = Journal(world.using)
         reached = asyncio.run(leave(case, journal, point))
-        while world.server.pids():
-            """The server has not seen yet that their sockets are closed."""
+        # The server has yet to see that their sockets are closed.
+        asyncio.run(until(lambda: not world.server.pids()))
         happened = outcomes[True] == world.rows()
         assert happened or outcomes[False] == world.rows()
         assert journal.ran == (case.hooks if happened else [])

@@ -21,6 +21,7 @@ from tests.db.gathering import (
 from tests.db.rows import fill, fill_authors, statements, traced
 from tests.db.server import Server, execute, until
 from tests.library.models import Author, Book, Tag
+from tests.waiting import timing_out
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -285,7 +286,7 @@ async def test_a_gather_that_timed_out_in_a_transaction_leaves_no_pipeline(
 ) -> None:
     async with aatomic():
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
+            async with timing_out(server.running):
                 await gather_queries(
                     Tag.objects.acount(), partial(execute, "SELECT pg_sleep(600)")
                 )

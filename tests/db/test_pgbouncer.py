@@ -13,9 +13,10 @@ from django_async_ext.db.connections import pool_stats
 from django_async_ext.exceptions import UnknownOutcomeError
 from tests.db import pooling
 from tests.db.conftest import Configure
-from tests.db.server import execute, until
+from tests.db.server import Server, execute, until
 from tests.db.test_lost_transactions import ends_in_commit
 from tests.library.models import Account, Author
+from tests.waiting import timing_out
 
 
 @pytest.fixture(autouse=True)
@@ -72,10 +73,10 @@ async def test_queries_gathered_in_a_transaction_are_pipelined() -> None:
 async def test_a_statement_that_is_cancelled_is_cancelled_on_the_server() -> None:
     # Other tests on the same server sleep too.
     own = f"SELECT pg_sleep(600) /* {uuid.uuid4()} */"
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await on_loop(execute)(own)
     busy = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = %s"
+    with Server() as server, pytest.raises(TimeoutError):
+        async with timing_out(lambda: server.ask(busy, own)):
+            await on_loop(execute)(own)
     assert await on_loop(execute)(busy, own) == []
     assert pool_stats()["idle"] == pool_stats()["size"] == 1
 

@@ -17,6 +17,7 @@ from django_async_ext.db.connections import pool_stats
 from django_async_ext.handlers import asgi
 from tests.db.server import sleep
 from tests.handlers.asking import DISCONNECT, Exchange
+from tests.waiting import PATIENCE
 
 log: list[str] = []
 started = asyncio.Event()
@@ -134,7 +135,7 @@ async def leave(page: str) -> Exchange:
     task = asyncio.create_task(exchange.run(get_asgi_application()))
     await started.wait()
     exchange.disconnect()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         return await task
 
 

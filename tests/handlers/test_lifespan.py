@@ -8,6 +8,7 @@ from django.db import connections
 
 from django_async_ext.asgi import get_asgi_application
 from django_async_ext.db.connections import pool_stats
+from tests.waiting import PATIENCE
 
 urlpatterns: list[Any] = []
 
@@ -33,7 +34,7 @@ class Server:
 
     async def say(self, moment: str) -> dict[str, str]:
         await self.messages.put({"type": f"lifespan.{moment}"})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return await self.answers.get()
 
 

@@ -28,6 +28,7 @@ from tests.db.server import Server, execute, sleep, until
 from tests.library.models import Account, Entry
 from tests.proxy import Proxy
 from tests.stress.plan import ACCOUNTS, BALANCE, Fault, Operation, Plan, Step
+from tests.waiting import PATIENCE
 
 
 class DeliberateError(Exception):
@@ -65,7 +66,7 @@ class Bank:
             tasks.append(asyncio.create_task(work.run(), name=str(operation.number)))
         done = asyncio.gather(*tasks)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(3 * PATIENCE):
                 await done
         except TimeoutError:
             self.wrong.append(f"hangs: {[t for t in tasks if not t.done()]}")
@@ -275,7 +276,7 @@ class Bank:
                 pids = pids[fault.index : fault.index + 1]
             # It waits until they have ended, or one might in the checks.
             self.server.ask(
-                "SELECT pg_terminate_backend(p, 5000) FROM unnest(%s::int[]) p", pids
+                "SELECT pg_terminate_backend(p, 60000) FROM unnest(%s::int[]) p", pids
             )
         elif self.proxy is None:
             return
@@ -361,7 +362,7 @@ class Bank:
             self.wrong.append(f"{words}the next statements gave {works}")
         # Those that died while they were idle have been found by now.
         with suppress(TimeoutError):
-            await until(lambda: self.server.sessions() == pool_stats()["size"], 5)
+            await until(lambda: self.server.sessions() == pool_stats()["size"])
         stats, sessions = pool_stats(), self.server.sessions()
         if stats["waiting"] or stats["in_use"] or stats["size"] > stats["max_size"]:
             self.wrong.append(f"{words}{stats}")

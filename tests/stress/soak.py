@@ -27,6 +27,7 @@ from django_async_ext.db.connections import pool_stats
 from tests.db.server import Server, through_proxy
 from tests.stress.bank import Bank
 from tests.stress.plan import make_plan
+from tests.waiting import PATIENCE
 
 SAMPLE_EVERY = 5.0
 #: What may become more without a leak: a heap has holes, and caches fill.
@@ -66,7 +67,12 @@ class Soak:
         self.start = self._sampled_at = self._printed_at = monotonic()
         options = connections.settings["default"]["OPTIONS"]
         options |= {
-            "pool": {"max_size": 6, "timeout": 20, "max_idle": 5, "max_lifetime": 30},
+            "pool": {
+                "max_size": 6,
+                "timeout": PATIENCE,
+                "max_idle": 5,
+                "max_lifetime": 30,
+            },
             "options": "-c deadlock_timeout=20ms",
         }
 

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from tests.db.server import Server, through_proxy, until
 from tests.stress.bank import Bank
 from tests.stress.plan import Plan, make_plan
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(autouse=True)
 def small_pool(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     options = connections.settings["default"]["OPTIONS"]
-    monkeypatch.setitem(options, "pool", {"max_size": 4, "timeout": 20})
+    monkeypatch.setitem(options, "pool", {"max_size": 4, "timeout": PATIENCE})
     monkeypatch.setitem(options, "options", "-c deadlock_timeout=20ms")
 
 

@@ -13,6 +13,7 @@ from django_async_ext.db.connections import pool_stats
 from tests.db.server import Server, execute, sleep, through_proxy, until
 from tests.library.models import Account
 from tests.proxy import Proxy
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ async def test_a_statement_whose_cancel_request_is_not_answered_loses_its_connec
     await until(server.running)
     network.hold()
     task.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(asyncio.CancelledError):
             await task
     assert pool_stats()["size"] == 0

@@ -11,6 +11,7 @@ from django_async_ext import aatomic, aon_commit, on_loop
 from django_async_ext.db.connections import pool_stats
 from tests.db.own_server import OwnServer
 from tests.db.server import execute, sleep, until
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -78,12 +79,12 @@ async def test_a_server_in_recovery_is_an_error_until_it_has_recovered(
     # Never promoted, it would recover for ever.
     await control(private, "start", "--no-wait", "--options=-c hot_standby=off")
     with pytest.raises(OperationalError, match=r"recover|not accepting|starting up"):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await while_refused()
     assert pool_stats()["size"] == 0
     await control(private, "promote")
     await until(lambda: asyncio.all_tasks() and signal.exists() is False)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while await status() != 1:  # noqa: ASYNC110 (another process)
             await asyncio.sleep(0.05)
     assert pool_stats()["in_use"] == 0
@@ -141,16 +142,20 @@ async def test_a_server_without_room_is_an_error_and_is_used_again(
 ) -> None:
     await control(private, "restart", "--options=-c max_connections=8")
 
+    go = asyncio.Event()
+
     async def hold() -> None:
-        await on_loop(execute)("SELECT pg_sleep(0.5)")
+        async with aatomic():
+            await one()
+            await go.wait()
 
     tasks = [asyncio.create_task(hold()) for _ in range(20)]
+    await until(lambda: sum(task.done() for task in tasks) == 12)
+    go.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    refused = [result for result in results if result is not None]
+    refused = [each for each in results if isinstance(each, OperationalError)]
     assert len(refused) == 12
-    for error in refused:
-        assert isinstance(error, OperationalError)
-        assert "too many clients" in str(error)
+    assert all("too many clients" in str(error) for error in refused)
     assert pool_stats()["in_use"] == 0
     assert pool_stats()["size"] == 8
     assert await one() == 1

@@ -36,7 +36,8 @@ def describe_holders(connections: Iterable[Any]) -> str:
 
 def _describe(connection: Any) -> str:
     if connection.task is None:
-        return "the pool itself, which resets one"
+        is_reset = connection.reset_sql or connection.home.options.reset
+        return "the pool itself, which resets one" if is_reset else "one just served"
     seconds = monotonic() - connection.since
     return (
         f"task {connection.task.get_name()!r} for {seconds:.1f} s "

@@ -16,6 +16,7 @@ from django_async_ext.db.connections import pool_stats
 from tests.db.conftest import Configure
 from tests.db.server import Server, execute, existing_pool, sleep, until
 from tests.library.models import Author, Book
+from tests.waiting import PATIENCE, timing_out
 
 DOCS = "https://django-async-ext.readthedocs.io/en/latest/reference/errors.html"
 
@@ -108,7 +109,7 @@ async def test_a_cursor_collected_in_another_thread_wakes_who_waits(
         # The loop must sleep now, or it would see the freed connection by chance.
         timer = threading.Timer(0.1, gc.collect)
         timer.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await waiter
         timer.join()
     finally:
@@ -127,7 +128,7 @@ async def test_a_statement_that_is_cancelled_gives_its_connection_back(
     server: Server,
 ) -> None:
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
+        async with timing_out(server.running):
             await on_loop(sleep)()
     assert server.running() == 0
     assert pool_stats()["idle"] == 1
@@ -657,7 +658,7 @@ async def test_ten_thousand_idle_tasks_hold_no_connection(server: Server) -> Non
         idle -= 1
 
     tasks = [asyncio.create_task(request()) for _ in range(10_000)]
-    await until(lambda: idle == 10_000, seconds=60)
+    await until(lambda: idle == 10_000, 5 * PATIENCE)
     assert in_use() == 0
     assert server.sessions() <= 8
     assert existing_pool("default").stats()["waiting"] == 0

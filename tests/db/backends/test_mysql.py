@@ -18,6 +18,7 @@ from django.db.utils import IntegrityError, OperationalError, ProgrammingError
 from django_async_ext import (
     aatomic,
     aon_commit,
+    await_,
     gather_queries,
     hold_connection,
     on_loop,
@@ -34,6 +35,7 @@ from tests.db.backends.mysql_server import Server
 from tests.db.conftest import Configure
 from tests.db.server import execute, until
 from tests.library.models import Author, Tag
+from tests.waiting import new_threads
 
 pytestmark = pytest.mark.django_db(
     transaction=True, databases=["default", "mysql", "mysqlclient"]
@@ -79,10 +81,10 @@ async def test_queries_run_at_once_on_connections_of_their_own(mysql: str) -> No
 async def test_only_a_worker_hands_its_statements_to_threads(
     mysql: str, thread_submissions: list[str]
 ) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     await authors(mysql).acount()
-    workers = threading.active_count() - before
-    assert (workers > 0) is bool(thread_submissions) is (mysql == "mysqlclient")
+    workers = new_threads(before)
+    assert bool(workers) is bool(thread_submissions) is (mysql == "mysqlclient")
 
 
 async def test_a_held_connection_keeps_its_session(mysql: str) -> None:
@@ -176,7 +178,7 @@ async def test_a_stream_of_millions_is_broken_off(
         assert await on_loop(work)() == [2, 5, 2, 5]
         # In a transaction the statement is killed, and the connection kept.
         assert await session(mysql) == before
-    assert mysql_server.running("seq_1_to") == 0
+    await until(lambda: mysql_server.running("seq_1_to") == 0)
 
 
 async def test_a_long_answer_leaves_the_loop_its_turns(mysql: str) -> None:
@@ -349,7 +351,7 @@ async def test_a_cancelled_statement_is_killed_and_its_connection_kept(
     task = asyncio.create_task(on_loop(ask)(mysql, "SELECT sleep(600)"))
     await until(lambda: mysql_server.running("sleep(600)") == 1)
     await cancelled(task)
-    assert mysql_server.running("sleep(600)") == 0
+    await until(lambda: mysql_server.running("sleep(600)") == 0)
     assert pool_stats(mysql)["idle"] == pool_stats(mysql)["size"] == 1
     assert await session(mysql) == before
 
@@ -439,6 +441,7 @@ async def test_a_connection_knows_whether_it_is_usable(
         with wrapper.cursor():
             seen.append(wrapper.is_usable())
             mysql_server.kill(*mysql_server.sessions())
+            await_(until(lambda: not mysql_server.sessions()))
             seen.append(wrapper.is_usable())
         return seen
 

@@ -13,6 +13,7 @@ from django_async_ext import aatomic, gather_queries, hold_connection, on_loop
 from django_async_ext.db.connections import pool_stats
 from tests.db.server import execute, until
 from tests.library.models import Author, Tag
+from tests.waiting import new_threads
 
 FOREVER = (
     "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
@@ -73,13 +74,13 @@ async def test_a_statement_runs_in_a_worker_and_gives_it_back(database: None) ->
 
 async def test_there_is_one_thread_for_each_connection(using: Using, tmp_path: Path):
     using(tmp_path / "library.sqlite3", pool={"max_size": 3})
-    before = threading.active_count()
+    before = set(threading.enumerate())
     await on_loop(make_table)(Author)
     await asyncio.gather(*(authors().acount() for _ in range(30)))
     assert pool_stats("sqlite")["size"] == 3
-    assert threading.active_count() == before + 3
+    assert len(new_threads(before)) == 3
     connections["sqlite"].close_pool()
-    await until(lambda: threading.active_count() == before)
+    await until(lambda: not new_threads(before))
 
 
 async def test_two_cursors_share_a_lease(database: None) -> None:
