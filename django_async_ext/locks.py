@@ -28,11 +28,11 @@ class Lock:
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Wait for the lock, at most ``timeout`` seconds; tell whether it is had."""
+        if self._lock.acquire(blocking=False):
+            return True
         loop = asyncio._get_running_loop()
         if loop is None:
             return self._lock.acquire(timeout=-1 if timeout is None else timeout)
-        if self._lock.acquire(blocking=False):
-            return True
         deadline = None if timeout is None else loop.time() + timeout
         freed = self._stand_in_line(loop)
         while not self._lock.acquire(blocking=False):
@@ -52,16 +52,24 @@ class Lock:
     def release(self) -> None:
         """Let the next one have it."""
         self._lock.release()
+        if self._waiting:
+            self._wake_next()
+
+    def _wake_next(self) -> None:
         while self._waiting:
             with suppress(RuntimeError, IndexError):
                 freed = self._waiting.popleft()
                 freed.get_loop().call_soon_threadsafe(_settle, freed)
 
     def __enter__(self) -> None:
-        self.acquire()
+        # Nearly always it is free: each call here is paid for by every statement.
+        if not self._lock.acquire(blocking=False):
+            self.acquire()
 
     def __exit__(self, *exc_info: object) -> None:
-        self.release()
+        self._lock.release()
+        if self._waiting:
+            self._wake_next()
 
 
 def _await(freed: asyncio.Future[None], deadline: float | None) -> None:

@@ -14,6 +14,7 @@ from asyncio import _get_running_loop
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -66,7 +67,11 @@ class Watcher:
         self.fd = fd
         self.loop = asyncio.get_running_loop()
         self._process = os.getpid()
-        self._waiter: _Wake | None = None
+        self._waiter: asyncio.Future[Readiness] | None = None
+        self._new_waiter: Callable[[], asyncio.Future[Readiness]]
+        self._new_waiter = self.loop.create_future
+        if isinstance(self.loop, asyncio.BaseEventLoop):
+            self._new_waiter = partial(_Wake, loop=self.loop)
         self._wants_read = False
         self._is_registered = False
 
@@ -84,7 +89,7 @@ class Watcher:
         """
         if self._waiter is not None:
             raise in_use(self.fd)
-        waiter = _Wake(loop=self.loop)
+        waiter = self._new_waiter()
         if read and not self._is_registered:
             self._claim("read")
             # The loop keeps the context of whoever registers, with all that is in it.
@@ -93,11 +98,11 @@ class Watcher:
             self._is_registered = True
         if write:
             self._claim("write")
-            _register(self.loop.add_writer, self.fd, waiter.wake, (False, True))
+            _register(self.loop.add_writer, self.fd, _wake, waiter, (False, True))
         self._waiter, self._wants_read = waiter, read
         timer = None
         if timeout is not None:
-            timer = self.loop.call_later(timeout, waiter.wake, (False, False))
+            timer = self.loop.call_later(timeout, _wake, waiter, (False, False))
         try:
             return await_(waiter)
         finally:
@@ -117,7 +122,7 @@ class Watcher:
         if waiter is not None and not self.loop.is_closed():
             if self._disclaim("write"):
                 self.loop.remove_writer(self.fd)
-            self.loop.call_soon_threadsafe(waiter.wake, (False, False))
+            self.loop.call_soon_threadsafe(_wake, waiter, (False, False))
 
     def _claim(self, way: str) -> None:
         key = (id(self.loop), self.fd, way)
@@ -141,7 +146,7 @@ class Watcher:
 
     def _on_readable(self) -> None:
         if self._waiter is not None and self._wants_read:
-            self._waiter.wake((True, False))
+            _wake(self._waiter, (True, False))
         elif self._is_registered:
             # Nobody reads now: the loop would call again and again.
             self._is_registered = False
@@ -149,8 +154,13 @@ class Watcher:
                 self.loop.remove_reader(self.fd)
 
 
+def _wake(waiter: asyncio.Future[Readiness], readiness: Readiness) -> None:
+    if not waiter.done():
+        waiter.set_result(readiness)
+
+
 class _Wake(asyncio.Future[Readiness]):
-    """A future that resumes its task at once, if the loop is written in Python.
+    """A future that resumes its task at once; for loops that are written in Python.
 
     libuv keeps a list of the ready descriptors on the C stack while it calls back,
     and changes it when a descriptor is registered or forgotten. A greenlet has that
@@ -160,13 +170,12 @@ class _Wake(asyncio.Future[Readiness]):
 
     def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
-        self._at_once = isinstance(loop, asyncio.BaseEventLoop)
         self._resumers: list[tuple[Callable[[Any], object], Context | None]] = []
 
     def add_done_callback(
         self, fn: Callable[[Any], object], /, *, context: Context | None = None
     ) -> None:
-        if self.done() or not self._at_once:
+        if self.done():
             super().add_done_callback(fn, context=context)
         else:
             self._resumers.append((fn, context))
@@ -183,10 +192,9 @@ class _Wake(asyncio.Future[Readiness]):
             self.get_loop().call_soon(self._resume)
         return cancelled
 
-    def wake(self, readiness: Readiness) -> None:
-        if not self.done():
-            self.set_result(readiness)
-            self._resume()
+    def set_result(self, result: Readiness, /) -> None:
+        super().set_result(result)
+        self._resume()
 
     def _resume(self) -> None:
         resumers, self._resumers = self._resumers, []

@@ -73,7 +73,7 @@ class LoopDatabaseWrapper(LeasingWrapper):
 
     def validate_thread_sharing(self) -> None:
         """As in Django, but a lent transaction may be used in other threads."""
-        if not self.is_lent():
+        if self._thread_ident != threading.get_ident() and not self.is_lent():
             super().validate_thread_sharing()
 
     def is_borrowed(self) -> bool:

@@ -20,6 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_async_ext.bridge import in_bridge, run
 from django_async_ext.db.backends import ownership
 from django_async_ext.db.backends.cursors import leased
+from django_async_ext.db.backends.guard import unguarded
 from django_async_ext.db.backends.idle import IdleWatch
 from django_async_ext.db.backends.leasable import Leasable
 from django_async_ext.db.backends.options import PoolOptions
@@ -79,7 +80,8 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         if not self._is_leasing():
             return super().connect()
         ownership.check(self)
-        self._release()
+        if self._lease is not None:
+            self._release()
         pool = pool_for(self)
         connection = self._take(pool)
         if connection is None:
@@ -151,7 +153,8 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
 
     def learn(self, state: Mapping[str, Any]) -> None:
         """Take over what opening a connection left on another wrapper."""
-        self._set_by_opening |= state.keys()
+        if not state.keys() <= self._set_by_opening:
+            self._set_by_opening |= state.keys()
         vars(self).update(state)
 
     def _reuse(self, connection: Leasable) -> None:
@@ -171,6 +174,19 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         if not self.settings_dict["AUTOCOMMIT"]:
             super().set_autocommit(False)
 
+    def cursor(self) -> Any:
+        """As in Django."""
+        return unguarded(super().cursor)()
+
+    def ensure_connection(self) -> None:
+        """As in Django."""
+        unguarded(super().ensure_connection)()
+
+    def close_if_health_check_failed(self) -> None:
+        """As in Django; a connection that is leased was looked at when it was taken."""
+        if self.connection is not None:
+            super().close_if_health_check_failed()
+
     def _cursor(self, name: str | None = None) -> Any:
         if self.owner is None and self._shares_pool:
             ownership.warn_outside(self)
@@ -186,7 +202,7 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         """As in Django; the lease lasts until the cursor is closed."""
         if name and self.rendezvous is not None:
             self.rendezvous.wait_alone("a server-side cursor")
-        cursor = super().create_cursor(name)
+        cursor = unguarded(super().create_cursor)(name)
         return cursor if self._lease is None else self.lease_cursor(cursor, self._lease)
 
     def lease_cursor(self, cursor: Any, lease: Any) -> Any:

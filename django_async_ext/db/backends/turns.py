@@ -174,7 +174,9 @@ def shared_class(cursor_class: Any) -> type[Any]:
 def install() -> None:
     """Let Django's ``Atomic`` wait for its turn where its transaction is lent."""
     atomic: Any = Atomic
-    atomic.__enter__, atomic.__exit__ = _enter, _exit
+    if atomic.__enter__ is not _enter:
+        # Whatever changes a class costs all that was remembered of it.
+        atomic.__enter__, atomic.__exit__ = _enter, _exit
 
 
 def _enter(self: Any) -> None:
