@@ -27,16 +27,18 @@ SOURCE = Path(views.__file__).read_text().splitlines()
 MISTAKES = {
     re.match(r"async def (\w+)", SOURCE[start])[1]: (line, rule[1])  # type: ignore[index]
     for line, text in enumerate(SOURCE, 1)
-    if (rule := re.search(r"# rule: (\w+)", text))
+    if (rule := re.search(r"# .*\brule: (\w+)", text))
     for start in [max(n for n in range(line) if SOURCE[n].startswith("async def"))]
 }
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with site_database("async_ext_mistakes", SETTINGS) as url:
-        with served(SERVER, url) as found:
-            yield found
+    with (
+        site_database("async_ext_mistakes", SETTINGS) as url,
+        served(SERVER, url) as found,
+    ):
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ LARGE = [{"number": number, "text": "x" * 10} for number in range(200_000)]
 
 
 async def sleeping(request: HttpRequest) -> HttpResponse:
-    time.sleep(0.2)  # rule: sleep
+    time.sleep(0.2)  # noqa: ASYNC251, rule: sleep
     return HttpResponse("slept")
 
 
@@ -45,13 +45,13 @@ async def querying(request: HttpRequest) -> HttpResponse:
 
 
 async def opening(request: HttpRequest) -> HttpResponse:
-    with open(__file__) as file:  # rule: files
+    with open(__file__) as file:  # noqa: ASYNC230, rule: files
         return HttpResponse(file.readline())
 
 
 async def fetching(request: HttpRequest) -> HttpResponse:
     with suppress(OSError):
-        urlopen("http://127.0.0.1:9/")  # rule: http
+        urlopen("http://127.0.0.1:9/")  # noqa: ASYNC210, rule: http
     return HttpResponse("fetched")
 
 
