@@ -44,6 +44,8 @@ ASYNC_EXT: dict[str, object] = {}
 SILENCED_SYSTEM_CHECKS = ["async_ext.W002"]
 
 MIDDLEWARE = [
+    # Says on the console what blocks the loop, and what to write instead.
+    "django_async_ext.middleware.BlockingCallDetectionMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
