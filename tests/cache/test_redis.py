@@ -182,6 +182,43 @@ async def test_many_keys_take_one_round_trip(redis: Redis, writes: list[int]) ->
     assert len(writes) == 4
 
 
+async def test_a_counter_takes_one_round_trip_too(
+    redis: Redis, writes: list[int]
+) -> None:
+    cache = cache_of(redis.url)
+    await cache.aset("counter", 0, 60)
+    await cache.aincr("counter")
+    writes.clear()
+    assert await cache.aincr("counter", 3) == 4
+    assert await cache.adecr("counter") == 3
+    assert len(writes) == 2
+    with pytest.raises(ValueError, match="Key ':1:missing' not found"):
+        await cache.aincr("missing")
+    assert not await cache.ahas_key("missing")
+    with StockRedis.from_url(redis.url) as client:
+        assert client.ttl(":1:counter") > 0
+        # As after a restart, or on another server.
+        client.script_flush()
+    assert await cache.aincr("counter") == 4
+
+
+async def test_a_counter_needs_no_scripts_where_they_are_forbidden(
+    redis: Redis,
+) -> None:
+    with StockRedis.from_url(redis.url) as client:
+        rules = {"categories": ["+@all", "-@scripting"], "keys": ["*"]}
+        client.acl_setuser("plain", True, passwords=["+secret"], **rules)
+        try:
+            url = redis.url.replace("redis://", "redis://plain:secret@")
+            cache = cache_of(url)
+            await cache.aset("counter", 1)
+            assert await cache.aincr("counter") == 2
+            with pytest.raises(ValueError, match="Key ':1:missing' not found"):
+                await cache.aincr("missing")
+        finally:
+            client.acl_deluser("plain")
+
+
 async def test_what_is_written_goes_to_the_first_server_and_reads_to_the_others(
     redis: Redis, tmp_path: Path
 ) -> None:
