@@ -207,8 +207,7 @@ class LoopSocket(socket.socket):
         That is so when the peer has closed it, or has sent what nobody asked for.
         """
         before, self._timeout = self._timeout, 0.0
-        # Asked before each command of a cache: where C waits for nothing any more,
-        # there is nothing to arrange.
+        # Where C waits for nothing any more, there is nothing to arrange.
         is_plain = self._native == 0.0 and type(self) is LoopSocket
         read = super().recv if is_plain else self.recv
         try:

@@ -13,16 +13,18 @@ from django.contrib.auth import hashers
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.hashers import MD5PasswordHasher, PBKDF2PasswordHasher
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.core.exceptions import PermissionDenied
 from django.db import connections
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.views.debug import SafeExceptionReporterFilter
 
 import django_async_ext.auth
 from django_async_ext import gather_queries, on_loop
 from django_async_ext.driving import reserved_waits
+from django_async_ext.sessions.db import SessionStore
 from tests.db.rows import statements
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -282,6 +284,62 @@ async def test_backends_of_both_kinds_are_asked_in_their_order(
         return
     assert (user.username, user.backend) == (username, backend)
     assert getattr(user, "thread", None) != threading.get_ident()
+
+
+DJANGOS = "django.contrib.auth.backends"
+
+
+async def test_whom_another_server_knows_is_a_user_on_the_loop(
+    thread_submissions: list[str],
+) -> None:
+    backends = [f"{DJANGOS}.RemoteUserBackend"]
+    with override_settings(AUTHENTICATION_BACKENDS=backends):
+        user = await auth.aauthenticate(HttpRequest(), remote_user="grace")
+        again = await auth.aauthenticate(HttpRequest(), remote_user="grace")
+    assert user == again == await User.objects.aget(username="grace")
+    assert not thread_submissions
+
+
+@pytest.mark.parametrize(
+    ("backend", "permits"),
+    [
+        ("ModelBackend", False),
+        ("AllowAllUsersModelBackend", True),
+        ("RemoteUserBackend", False),
+        ("AllowAllUsersRemoteUserBackend", True),
+    ],
+)
+async def test_who_is_not_active_is_let_in_by_some_backends(
+    hashed: Hashed, backend: str, permits: bool
+) -> None:
+    await User.objects.acreate_user("ada", password="secret", is_active=False)
+    who = {"username": "ada", "password": "secret"}
+    if "Remote" in backend:
+        who = {"remote_user": "ada"}
+    hashed()
+    with override_settings(AUTHENTICATION_BACKENDS=[f"{DJANGOS}.{backend}"]):
+        user = await auth.aauthenticate(HttpRequest(), **who)
+    assert (user is not None) is permits
+    assert ("encode" in hashed()) is ("Remote" not in backend)
+
+
+async def test_logging_in_and_out_needs_no_thread(
+    thread_submissions: list[str],
+) -> None:
+    request: Any = HttpRequest()
+    request.session = SessionStore()
+    AuthenticationMiddleware(lambda _: HttpResponse()).process_request(request)
+    user = await User.objects.acreate_user("ada")
+    thread_submissions.clear()
+    await auth.alogin(request, user, f"{DJANGOS}.ModelBackend")
+    await request.session.asave()
+    assert await auth.aget_user(request) == user
+    key = request.session.session_key
+    await auth.aupdate_session_auth_hash(request, user)
+    assert request.session.session_key != key
+    await auth.alogout(request)
+    assert (await request.auser()).is_anonymous
+    assert not thread_submissions
 
 
 # Permissions

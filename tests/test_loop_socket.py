@@ -171,6 +171,23 @@ def test_every_way_to_read_and_write(run: Run, pair: Pair) -> None:
 
 
 @in_each_mode
+def test_each_direction_can_be_shut_down(run: Run, pair: Pair) -> None:
+    ours, theirs = pair
+
+    def talk() -> list[bytes]:
+        ours.sendall(b"last words")
+        ours.shutdown(socket.SHUT_WR)
+        heard = [theirs.recv(100), theirs.recv(100)]
+        theirs.sendall(b"answer")
+        theirs.shutdown(socket.SHUT_WR)
+        with pytest.raises(BrokenPipeError):
+            ours.send(b"more")
+        return [*heard, ours.recv(100), ours.recv(100)]
+
+    assert run(talk) == [b"last words", b"", b"answer", b""]
+
+
+@in_each_mode
 def test_a_file_of_the_socket_reads_and_writes(run: Run, pair: Pair) -> None:
     ours, theirs = pair
 

@@ -400,14 +400,17 @@ async def test_tls_from_the_first_byte(
 
 
 @pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("how", ["use_ssl", "use_tls"])
 async def test_an_expired_certificate_is_refused(
-    start: Start, authority: trustme.CA, project: Project
+    start: Start, postbox: Postbox, authority: trustme.CA, project: Project, how: str
 ) -> None:
     past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
-    start(over_tls=certificate_of(authority, not_after=past))
-    project.use(use_ssl=True)
+    certificate = certificate_of(authority, not_after=past)
+    start(**{"over_tls" if how == "use_ssl" else "tls_context": certificate})
+    project.use(**{how: True})
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
         await asend_mail("x", "y", None, ["you@there.org"])
+    assert not postbox.delivered
 
 
 # Other backends

@@ -151,7 +151,7 @@ class RedisCacheClient(redis.RedisCacheClient):
             client.increment = client.register_script(_INCREMENT)
         return client
 
-    def incr(self, key: str, delta: int) -> int:
+    def incr(self, key: Any, delta: int) -> int:
         """As in Django, but in one step, unless the server permits no scripts."""
         client = self.get_client(key, write=True)
         try:
