@@ -41,18 +41,20 @@ def main() -> None:
 
             show_profile(plan(options, url))
         else:
-            compare(plan(options, url), CacheReport if options.cache else Report)
+            compare(plan(options, url), options)
 
 
-def compare(chosen: Plan, kind: type[Report]) -> None:
+def compare(chosen: Plan, options: argparse.Namespace) -> None:
     inspector = Inspector(chosen.config.url)
     before = os.getloadavg()[0]
     outcome = run(chosen, inspector)
-    report = kind(chosen, outcome)
+    report = (CacheReport if options.cache else Report)(chosen, outcome)
     facts = {
         "python": platform.python_version(),
-        "postgresql": inspector.server_version(),
+        **(redis_version() if options.cache else postgresql_version(inspector)),
         "loop": chosen.config.loop,
+        "rounds": chosen.rounds,
+        "seconds": chosen.seconds,
         "processors": os.cpu_count(),
         "load before": round(before, 2),
         "made": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -66,6 +68,19 @@ def compare(chosen: Plan, kind: type[Report]) -> None:
         sep="\n\n",
     )
     print(f"\nAll samples: {path}")
+    if options.rst and isinstance(report, CacheReport):
+        report.write(options.rst, facts)
+
+
+def postgresql_version(inspector: Inspector) -> dict[str, str]:
+    return {"postgresql": inspector.server_version()}
+
+
+def redis_version() -> dict[str, str]:
+    from redis import Redis
+
+    with Redis.from_url(os.environ["REDIS_URL"]) as client:
+        return {"redis": client.info("server")["redis_version"]}
 
 
 def plan(options: argparse.Namespace, url: str) -> Plan:
@@ -154,7 +169,12 @@ def parser() -> argparse.ArgumentParser:
         type=chosen_from(list(PEERS)),
         help=f"with --http: {', '.join(PEERS)}",
     )
-    add("--rst", type=Path, help="with --http: write the tables to this file as well")
+    add(
+        "--rst",
+        type=Path,
+        help="with --http or --cache: write the tables to this file as well, and the "
+        "chart of the caches beside it",
+    )
     return found
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -86,7 +87,9 @@ class Child:
         return protocol.decode(Result, answer), watch
 
     def end(self) -> None:
-        self._stream(self.process.stdin).close()
+        with suppress(BrokenPipeError):
+            # It may have been ended over a job that is still to be written.
+            self._stream(self.process.stdin).close()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:

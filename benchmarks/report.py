@@ -12,7 +12,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from statistics import geometric_mean, median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks.figures import QUIET, Figures, mark
 from benchmarks.modes import ABOUT
@@ -55,6 +55,11 @@ def key(sample: Sample) -> tuple[object, ...]:
 
 class Report:
     """The samples of a run by mode, case and concurrency."""
+
+    resources: ClassVar[dict[str, Figure]] = {
+        "threads": threads,
+        "connections": connections,
+    }
 
     def __init__(self, plan: Plan, outcome: Outcome) -> None:
         self.plan = plan
@@ -179,7 +184,7 @@ class Report:
         rows = []
         for mode in self.modes:
             row = [mode]
-            for figure in (threads, connections):
+            for figure in self.resources.values():
                 row += [
                     self._most(figure, mode, concurrency)
                     for concurrency in self.plan.concurrency
@@ -191,12 +196,10 @@ class Report:
                 ]
             )
         titles = [
-            f"{name}@{n}"
-            for name in ("threads", "connections")
-            for n in self.plan.concurrency
+            f"{name}@{n}" for name in self.resources for n in self.plan.concurrency
         ]
         return grid(
-            "The most threads, server connections and memory (MiB)",
+            f"The most {', '.join(self.resources)} and memory (MiB)",
             ["mode", *titles, "memory"],
             rows,
         )

@@ -11,6 +11,8 @@ from benchmarks.django_project import configure
 from benchmarks.modes.base import AsyncMode, SyncMode
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from benchmarks.protocol import Config
 
 VALUE = {"name": "a small page", "rows": list(range(20))}
@@ -74,12 +76,21 @@ class ExtRedis(DjangoCache):
     packages = ("django-async-ext", "redis", "hiredis")
 
 
-class StockRedis(DjangoCache):
+class InThreads(DjangoCache):
+    """Under ASGI each request has a thread of its own for what is synchronous."""
+
+    def request(self) -> AbstractAsyncContextManager[Any]:
+        from asgiref.sync import ThreadSensitiveContext
+
+        return ThreadSensitiveContext()
+
+
+class StockRedis(InThreads):
     backend = "django.core.cache.backends.redis.RedisCache"
     packages = ("Django", "redis", "hiredis")
 
 
-class DjangoRedis(DjangoCache):
+class DjangoRedis(InThreads):
     backend = "django_redis.cache.RedisCache"
     packages = ("django-redis", "redis", "hiredis")
 
@@ -109,7 +120,7 @@ class ExtLocMem(DjangoCache):
     packages = ("django-async-ext",)
 
 
-class StockLocMem(DjangoCache):
+class StockLocMem(InThreads):
     backend = "django.core.cache.backends.locmem.LocMemCache"
     packages = ("Django",)
 
