@@ -71,8 +71,9 @@ def main() -> int:
         print(", ".join(" ".join(one) for one in job.versions.items()))
         if options.missing:
             labels = [it for it in labels if _is_missing(job, options.mode, it)]
+        started = time.monotonic()
         found = list(_run_all(job, labels, options))
-    return _summary(found)
+    return _summary(found, time.monotonic() - started)
 
 
 @contextmanager
@@ -257,7 +258,7 @@ def _keep(
     path.write_text(json.dumps(result, indent=1))
 
 
-def _summary(found: list[Comparison]) -> int:
+def _summary(found: list[Comparison], seconds: float) -> int:
     verdicts = [one.verdict for one in found if one.verdict is not None]
     unexplained = sum(len(verdict.unexplained) for verdict in verdicts)
     explained = sum(len(verdict.explained) for verdict in verdicts)
@@ -268,10 +269,11 @@ def _summary(found: list[Comparison]) -> int:
     coroutines = sum(len(set(one.ours.coroutines)) for one in found)
     off_loop = sum(len(verdict.off_loop) for verdict in verdicts)
     print(
-        f"\n{len(verdicts)} label runs, {broken} broken off; {unexplained} differences "
-        f"not expected, {explained} expected, {gone} expected ones did not happen; "
-        f"{coroutines} asynchronous tests, {off_loop} of them off the loop; "
-        f"{blocking} waits blocked the loop, in {blocked} tests that must not.\n"
+        f"\n{len(verdicts)} label runs in {seconds:.0f} s, {broken} broken off; "
+        f"{unexplained} differences not expected, {explained} expected, "
+        f"{gone} expected ones did not happen; {coroutines} asynchronous tests, "
+        f"{off_loop} of them off the loop; {blocking} waits blocked the loop, "
+        f"in {blocked} tests that must not.\n"
         f"Results: {CACHE / 'results'}"
     )
     for label in sorted({one.ours.label for one in found if one.verdict is None}):

@@ -19,6 +19,7 @@ import json
 import pkgutil
 import re
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -101,7 +102,7 @@ def derive(recorded: Container[str] = ()) -> Derived:
     """Find every seam; ``recorded`` has the names that any version has."""
     found = Derived(recorded=recorded)
     modules = list(_modules(found))
-    known = {*dir(asyncio.tasks), *dir(asyncio.Task)}
+    known = {*dir(asyncio.tasks), *dir(asyncio.Task), *dir(threading.RLock())}
     for module in modules:
         known |= _defined(ast.parse(_text(module)))
         for value in filter(inspect.ismodule, vars(module).values()):

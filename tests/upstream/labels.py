@@ -85,7 +85,7 @@ NOT_RUN = {
 #: Tests that are skipped with every engine, and why; documented with the results.
 SKIPPED = {
     "Selenium": "tests in a browser, which say nothing about a database engine",
-    "Memcached and Redis": "tests of Django's cache backends for these servers",
+    "pylibmc": "Django's backend for it, which the package does not have",
 }
 
 

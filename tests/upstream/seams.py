@@ -59,6 +59,7 @@ PRIVATE = {
     "_finish_unbuffered_query": (
         "pymysql.connections.MySQLResult._finish_unbuffered_query"
     ),
+    "_func_path": "django.urls.resolvers.ResolverMatch.__init__",
     "_from_testcase": "django.db.transaction.Atomic.__init__",
     "_get_permissions": "django.contrib.auth.backends.ModelBackend._get_permissions",
     "_handler_class": "django.http.response.HttpResponseBase.close",

@@ -66,8 +66,12 @@ def test_what_is_used_of_others_is_as_recorded(derived):
 
 
 def test_every_module_can_be_looked_at(derived):
-    needing_a_compiler = {"django_async_ext/db/backends/mysql/threaded.py"}
-    assert derived.absent.keys() <= needing_a_compiler
+    # mysqlclient needs a compiler, and the toolbar is a third party's.
+    may_be_absent = {
+        "django_async_ext/db/backends/mysql/threaded.py",
+        "django_async_ext/detection/panel.py",
+    }
+    assert derived.absent.keys() <= may_be_absent
 
 
 def test_every_supported_series_of_django_is_recorded():
