@@ -23,6 +23,7 @@ _MODEL = "django.db.models.base.Model"
 _GENERIC = "django.contrib.contenttypes.fields"
 
 _LOOP = "async for row in queryset, or [row async for row in queryset]"
+_OR = "or, with the rows, rows = [row async for row in queryset]"
 _LOAD_BEFORE = (
     "load it with the query: select_related({0!r}) or prefetch_related({0!r}); "
     "or await sync_to_async(getattr)(object, {0!r})"
@@ -73,12 +74,9 @@ TABLE: tuple[Endpoint, ...] = (
         "update_or_create",
         "queryset",
     ),
-    *each(
-        "orm",
-        f"{_QUERY}.QuerySet",
-        "__iter__ __len__ __bool__ __repr__ __getstate__",
-        _LOOP,
-    ),
+    *each("orm", f"{_QUERY}.QuerySet", "__iter__ __repr__ __getstate__", _LOOP),
+    *each("orm", f"{_QUERY}.QuerySet", "__len__", f"await queryset.acount(); {_OR}"),
+    *each("orm", f"{_QUERY}.QuerySet", "__bool__", f"await queryset.aexists(); {_OR}"),
     *each(
         "orm",
         f"{_QUERY}.QuerySet",

@@ -40,7 +40,9 @@ def _patterns(endpoint: Endpoint) -> Iterator[str]:
     if module == "builtins":
         yield name
     elif start[2:3] == ["django"]:
-        yield name
+        # A short name alone may be anybody's.
+        if "_" in name or module == "auth":
+            yield name
         yield f"{module}.{name}"
     else:
         yield ".".join((*start[2:], module, name))

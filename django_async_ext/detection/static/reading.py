@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from django_async_ext.detection.static.analysis import Analysis
 
 _MANAGERS = ("objects", "_default_manager", "_base_manager")
+_WITH_TIMEOUT = ("locks", "threads", "subprocess")
 _WORDS = {
     "__bool__": "the truth of a {}",
     "__contains__": "in with a {}",
@@ -89,6 +90,8 @@ class Reading:
         if endpoint is None and self.is_manager(owner):
             endpoint = self.analysis.table.method([types.QUERYSET], name)
         if endpoint is None or (owner.loaded and name not in _ALWAYS):
+            return False
+        if endpoint.rule in _WITH_TIMEOUT and _waits_not(node):
             return False
         cls = endpoint.short.rpartition(".")[0] or owner.cls.rpartition(".")[2]
         called = cls if owner.cls == types.LAZY_USER else f"{cls}.{name}()"
@@ -278,3 +281,15 @@ class Reading:
 _ALWAYS = {
     *("save", "flush", "create", "cycle_key", "delete", "exists", "load"),
 }
+
+
+def _waits_not(node: ast.AST) -> bool:
+    """Tell whether a call says that it does not wait: ``get(block=False)``."""
+    if not isinstance(node, ast.Call):
+        return False
+    words = ("block", "blocking", "timeout")
+    given = [word.value for word in node.keywords if word.arg in words]
+    return any(
+        isinstance(each, ast.Constant) and each.value is not None and not each.value
+        for each in (*node.args[:1], *given)
+    )

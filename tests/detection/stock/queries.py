@@ -77,12 +77,12 @@ def loop_that_prefetches():
     list(Author.objects.prefetch_related("books", "read"))  # here
 
 
-@blocks("orm", "QuerySet.__len__", LOOP)
+@blocks("orm", "QuerySet.__len__", "await queryset.acount()")
 def length():
     len(Book.objects.all())  # here
 
 
-@blocks("orm", "QuerySet.__bool__", LOOP)
+@blocks("orm", "QuerySet.__bool__", "await queryset.aexists()")
 def truth():
     bool(Book.objects.all())  # here
 

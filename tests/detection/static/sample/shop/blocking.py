@@ -20,16 +20,18 @@ from asgiref.sync import sync_to_async
 from django import shortcuts
 from django.contrib.auth import authenticate, get_user_model, login
 from django.contrib.auth.hashers import check_password, make_password
+from django.contrib.staticfiles import finders
 from django.core import mail
 from django.core.cache import cache, caches
 from django.core.files.storage import default_storage
+from django.core.management import call_command
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.views import View
 
 from . import again, helpers
-from .models import Author, Book, Chapter
+from .models import Author, Book, BookForm, Chapter, priced
 
 User = get_user_model()
 lock = threading.Lock()
@@ -39,7 +41,7 @@ work: queue.Queue[int] = queue.Queue()
 async def queries(request: HttpRequest) -> HttpResponse:
     Book.objects.get(pk=1)  # blocks: await queryset.aget(
     book = Book.objects.filter(price=1).order_by("title").first()  # blocks: afirst
-    book.save()  # blocks: await obj.asave(
+    book.save()  # blocks: await object.asave(
     Book(title="new").save()  # blocks: asave
     qs = Book.objects.cheap().exclude(price=2)
     for each in qs:  # blocks: async for
@@ -66,7 +68,7 @@ async def relations(book: Book, author: "Author | None", some: QuerySet[Book]) -
         chapter.book.save()  # blocks: asave
     book.readers.add(1)  # blocks: aadd
     book.editor.delete()  # blocks: adelete
-    book.cover.save("x", None)  # blocks: sync_to_async(obj.file.save)
+    book.cover.save("x", None)  # blocks: sync_to_async(object.file.save)
     some.update(price=1)  # blocks: aupdate
     book.rank  # noqa: B018  # blocks: acount
     book.rename("x")  # blocks: asave
@@ -97,7 +99,7 @@ async def find(pk: int) -> Book:
 async def of_requests(request):
     cache.get("key")  # blocks: await cache.aget(
     caches["default"].set("key", 1)  # blocks: await cache.aset(
-    request.session["n"] = 1  # blocks: await request.session.aset(key, value)
+    request.session["n"] = 1  # blocks: await request.session.aset(
     request.session.save()  # blocks: await request.session.asave(
     if request.user.is_authenticated:  # blocks: await request.auser()
         pass
@@ -112,6 +114,12 @@ async def of_requests(request):
     make_password("x")  # blocks: sync_to_async(make_password, thread_sensitive=False)
     check_password("x", "y")  # blocks: await acheck_password(
     default_storage.save("x", None)  # blocks: sync_to_async(storage.save)
+    priced.send(sender=Book)  # blocks: await signal.asend(
+    finders.find("x.css")  # blocks: sync_to_async(finders.find)
+    prefetch_related_objects([], "author")  # blocks: aprefetch_related_objects(
+    call_command("check")  # blocks: sync_to_async(call_command)
+    if BookForm(request.POST).is_valid():  # blocks: sync_to_async(form.is_valid)
+        pass
 
 
 class Detail(View):
@@ -140,7 +148,7 @@ async def of_python() -> None:
     (Path("x") / "y").read_text()  # blocks: asyncio.to_thread(path.read_text
     socket.create_connection(("x", 1))  # blocks: open_connection
     socket.socket().connect(("x", 1))  # blocks: open_connection
-    socket.getaddrinfo("x", 1)  # blocks: loop.getaddrinfo
+    socket.getaddrinfo("x", 1)  # blocks: get_running_loop().getaddrinfo
     lock.acquire()  # blocks: asyncio.Lock
     with lock:  # blocks: asyncio.Lock
         pass

@@ -1,14 +1,17 @@
 """No line here blocks the event loop, or what does is allowed."""
 
-# ruff: noqa: ASYNC251, B018
+# ruff: noqa: ASYNC240, ASYNC251, B018
 
 import asyncio
+import queue
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 from asgiref.sync import async_to_sync, sync_to_async
+from django.contrib import messages
 from django.contrib.auth import aauthenticate, alogin
 from django.core.cache import cache, caches
 from django.db import transaction
@@ -19,7 +22,7 @@ from django_async_ext import implicit_waits, on_loop
 from django_async_ext.detection import allow_blocking
 
 from . import helpers
-from .models import Book
+from .models import Book, SearchForm, priced
 
 
 class Drawer:
@@ -50,6 +53,10 @@ async def twins(request: HttpRequest) -> HttpResponse:
     await cache.aget("x")
     session = await fetch_session()
     session.save()
+    SearchForm(request.GET).is_valid()
+    request.body
+    messages.success(request, "x")
+    await priced.asend(sender=Book)
     return render(request, "x.html", {"qs": Book.objects.all()})
 
 
@@ -74,6 +81,19 @@ async def queries() -> None:
     helpers.pure(1)
     helpers.forever(1)
     Book(title="x")
+
+
+async def without_waiting() -> None:
+    work: queue.Queue[int] = queue.Queue()
+    work.get(block=False)
+    work.get(False)
+    lock = threading.Lock()
+    lock.acquire(blocking=False)
+    lock.acquire(False)
+    lock.acquire(timeout=0)
+    threading.Event().wait(timeout=0)
+    threading.Thread(target=print).join(0)
+    Path("x").exists()
 
 
 async def elsewhere(request: HttpRequest) -> None:

@@ -1,7 +1,11 @@
 """Books, and what relates to them."""
 
+from django import forms
 from django.conf import settings
 from django.db import models
+from django.dispatch import Signal
+
+priced = Signal()
 
 
 class BookQuerySet(models.QuerySet):
@@ -47,3 +51,13 @@ class Book(Titled):
 
 class Chapter(models.Model):
     book = models.ForeignKey(Book, models.CASCADE)
+
+
+class BookForm(forms.ModelForm):
+    class Meta:
+        model = Book
+        fields = ["title"]
+
+
+class SearchForm(forms.Form):
+    text = forms.CharField()
