@@ -175,6 +175,12 @@ def found() -> Iterator[tuple[Any, Endpoint]]:
             yield each, endpoint._replace(name=public(endpoint.name))
 
 
+def endpoints() -> Iterator[Endpoint]:
+    """Yield each endpoint under its public name, whether or not it can be watched."""
+    for endpoint in _TABLE:
+        yield endpoint._replace(name=public(endpoint.name))
+
+
 def public(name: str) -> str:
     """Return ``name`` as it is written in code."""
     for private, known in _PUBLIC.items():

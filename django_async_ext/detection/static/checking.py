@@ -1,25 +1,33 @@
 """The system check: reads the project, and says what blocks the event loop in it.
 
-Contract: tag ``async_blocking``. One message for each place, with the remedy as its
-hint; its id is that of the rule, so that a rule can be silenced. Each id has an entry
-in ``docs/reference/checks``.
+Contract: tag ``async_blocking``. Commands that run all checks run it in projects that
+have asked for detection; in others only its tag does. One message for each place, with
+the remedy as its hint; its id is that of the rule, so that a rule can be silenced. Each
+id has an entry in ``docs/reference/checks``.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
+from django.conf import settings
 from django.core.checks import CheckMessage, Warning
 from django.core.checks import register as register_check
 
+from django_async_ext import conf
 from django_async_ext.detection.settings import current
 from django_async_ext.detection.static import outside
 from django_async_ext.detection.static.analysis import Analysis
 from django_async_ext.detection.static.findings import Finding, Location
 
 TAG = "async_blocking"
+
+_APPLICATION = "django_async_ext.detection"
+_MIDDLEWARE = "django_async_ext.middleware.BlockingCallDetectionMiddleware"
 
 #: The id of each rule.
 IDS = {
@@ -61,12 +69,27 @@ def register() -> None:
 
 def check_blocking(**_: Any) -> list[CheckMessage]:
     """Return what blocks the event loop in the project's coroutines."""
-    if not current().static:
+    if not current().static or not (_asked_by_tag() or _is_wanted()):
         return []
     outside.forget()
     analysis = Analysis()
     found = [_message(each) for each in analysis.findings()]
     return [*_of_environment(), *_broken(analysis), *found]
+
+
+def _asked_by_tag() -> bool:
+    # Follows Django: CheckRegistry.run_checks(), which tells no check what was asked.
+    run_checks = sys._getframe(2)
+    return run_checks.f_locals.get("tags", ()) is not None
+
+
+def _is_wanted() -> bool:
+    """Tell whether the project has asked for detection."""
+    return (
+        conf.get("DETECTION") is not None
+        or _MIDDLEWARE in settings.MIDDLEWARE
+        or any(app.name == _APPLICATION for app in apps.get_app_configs())
+    )
 
 
 def _of_environment() -> list[CheckMessage]:

@@ -72,8 +72,7 @@ def _of_django() -> Iterator[Endpoint]:
 
 def _of_python() -> Iterator[Endpoint]:
     events = (event.endpoint for event in audit.EVENTS.values())
-    in_c = (endpoint for _, endpoint in builtin.found())
-    for each in chain(events, in_c, TABLE):
+    for each in chain(events, builtin.endpoints(), TABLE):
         if _is_callable(each.name):
             yield each
 

@@ -30,6 +30,13 @@ class Source(NamedTuple):
     path: str
 
     @property
+    def is_test(self) -> bool:
+        """Whether it is of a test suite, by the names that Django and pytest use."""
+        parts = self.name.split(".")
+        named = {"test", "tests", "conftest"} & {*parts}
+        return bool(named) or parts[-1].startswith("test_")
+
+    @property
     def package(self) -> str:
         """The package that its relative imports start from."""
         if Path(self.path).name == "__init__.py":

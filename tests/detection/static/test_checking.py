@@ -6,9 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.checks import CheckMessage, run_checks
+from django.core.checks.registry import CheckRegistry
 from django.test import override_settings
 
 from django_async_ext.detection.rules import RULES
@@ -105,6 +108,61 @@ def test_the_setting_switches_the_check_off(project: Path) -> None:
     )
     with override_settings(ASYNC_EXT={"DETECTION": {"STATIC": False}}):
         assert found() == []
+
+
+VIEW = "import time\nasync def view():\n    time.sleep(1)\n"
+APP = ["django_async_ext.detection"]
+MIDDLEWARE = ["django_async_ext.middleware.BlockingCallDetectionMiddleware"]
+
+
+def test_a_project_that_asked_for_no_detection_is_checked_by_the_tag_only(
+    project: Path,
+) -> None:
+    (project / "views.py").write_text(VIEW)
+    apps = [each for each in settings.INSTALLED_APPS if each not in APP]
+    with override_settings(INSTALLED_APPS=apps, MIDDLEWARE=[]):
+        # As runserver does, and migrate.
+        assert alone().run_checks() == []
+        assert alone().run_checks(databases=["default"]) == []
+        assert len(found()) == 1
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"INSTALLED_APPS": [*settings.INSTALLED_APPS, *APP]},
+        {"MIDDLEWARE": MIDDLEWARE},
+        {"ASYNC_EXT": {"DETECTION": {}}},
+    ],
+    ids=lambda wanted: next(iter(wanted)),
+)
+def test_each_way_to_ask_for_detection_has_it_checked_with_all_else(
+    project: Path, wanted: dict[str, Any]
+) -> None:
+    (project / "views.py").write_text(VIEW)
+    with override_settings(**wanted):
+        assert len(alone().run_checks()) == 1
+
+
+def alone() -> CheckRegistry:
+    """Django's registry of checks without Django's, some of which query."""
+    registry = CheckRegistry()
+    registry.register(checking.check_blocking, checking.TAG)
+    return registry
+
+
+@pytest.mark.parametrize(
+    "name", ["tests.py", "test_views.py", "conftest.py", "tests/views.py"]
+)
+def test_tests_are_left_out(project: Path, name: str) -> None:
+    (project / name).parent.mkdir(exist_ok=True)
+    (project / name).write_text(VIEW)
+    assert found() == []
+
+
+def test_what_only_sounds_like_a_test_is_read(project: Path) -> None:
+    (project / "testimonials.py").write_text(VIEW)
+    assert len(found()) == 1
 
 
 def test_the_environment_that_unguards_queries_is_told(
