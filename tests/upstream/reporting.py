@@ -65,6 +65,9 @@ def write_page() -> None:
     PAGE.write_text(page())
 
 
+#: Labels that are named, of those that have not run.
+MANY = 10
+
 #: A series of Django, an engine, a mode and the results of its labels.
 Run = tuple[str, str, str, list[Result]]
 
@@ -165,7 +168,13 @@ def _left_out(runs: Sequence[Run]) -> Iterator[str]:
         elsewhere = {it.label for run in runs if run[0] == series for it in run[3]}
         missing = sorted(elsewhere - {it.label for it in results})
         if missing and mode != "handler":
-            yield f"- {where}: not run yet: {', '.join(missing)}.\n"
+            yield f"- {where}: not run yet: {_some(missing)}.\n"
+
+
+def _some(labels: Sequence[str]) -> str:
+    if len(labels) > MANY:
+        return f"{len(labels)} labels, among them {', '.join(labels[:MANY])}"
+    return ", ".join(labels)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

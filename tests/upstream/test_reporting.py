@@ -39,3 +39,15 @@ def test_a_page_counts_tests_and_says_what_cannot_run(tmp_path, monkeypatch):
     assert "6.1.3 ``postgresql`` PostgreSQL 15.18 3.13.0" in page
     assert "2026-11-21" in page
     assert "*gis* (Django 6.1, ``postgresql``, bridge): no extension." in page
+
+
+def test_of_many_labels_that_have_not_run_some_are_named(tmp_path, monkeypatch):
+    labels = [f"label{number:02}" for number in range(12)]
+    ran = [Result(label, "bridge", "2026-11-20", VERSIONS, 1, 1, 1) for label in labels]
+    record(ran, tmp_path / "django6.1-postgresql.json")
+    monkeypatch.setattr(reporting, "RESULTS", tmp_path)
+    record(ran[:1], tmp_path / "django6.1-mysql.json")
+    line = (
+        "- Django 6.1, ``mysql``, bridge: not run yet: 11 labels, among them label01,"
+    )
+    assert line in reporting.page()
