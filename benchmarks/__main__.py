@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from benchmarks.caches import CacheReport
 from benchmarks.cases import CACHE_CASES, CASES, DATABASE_CASES
 from benchmarks.database import CACHE, Inspector, benchmark_database, fill
+from benchmarks.detector.techniques import TECHNIQUES
 from benchmarks.http.cases import CASES as HTTP_CASES
 from benchmarks.http.peers import PEERS
 from benchmarks.modes import CACHE_MODES, MODES
@@ -30,6 +31,11 @@ def main() -> None:
             from benchmarks.http.run import compare as compare_http
 
             compare_http(options, url)
+            return
+        if options.detector:
+            from benchmarks.detector.run import compare as compare_detectors
+
+            compare_detectors(options, url)
             return
         fill(url)
         if options.scale:
@@ -165,15 +171,21 @@ def parser() -> argparse.ArgumentParser:
         help="measure whole requests instead: this project's handler beside others",
     )
     add(
+        "--detector",
+        action="store_true",
+        help="try the detector of blocking calls instead, and others: what each finds",
+    )
+    add(
         "--peers",
-        type=chosen_from(list(PEERS)),
-        help=f"with --http: {', '.join(PEERS)}",
+        type=chosen_from([*PEERS, *TECHNIQUES]),
+        help=f"with --http: {', '.join(PEERS)}; "
+        f"with --detector: {', '.join(TECHNIQUES)}",
     )
     add(
         "--rst",
         type=Path,
-        help="with --http or --cache: write the tables to this file as well, and the "
-        "chart of the caches beside it",
+        help="with --http, --cache or --detector: write the tables to this file as "
+        "well, and the chart of the caches beside it",
     )
     return found
 

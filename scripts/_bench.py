@@ -22,12 +22,12 @@ def main() -> int:
 
 @contextmanager
 def _redis() -> Iterator[str]:
-    if "--cache" not in sys.argv:
+    if not {"--cache", "--detector"} & set(sys.argv):
         yield ""
         return
     with redis() as url:
         if url is None:
-            sys.exit("There is no Redis to measure.")
+            sys.exit("There is no Redis, which is needed.")
         yield url
 
 

@@ -1,0 +1,78 @@
+"""The run that the command line asks for: the processes, the results."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from benchmarks.database import CACHE
+from benchmarks.detector.overhead import MODES
+from benchmarks.detector.report import Report
+from benchmarks.detector.rounds import LOOPS, Outcome, run, save
+from benchmarks.detector.techniques import TECHNIQUES
+
+if TYPE_CHECKING:
+    import argparse
+
+    from benchmarks.detector.overhead import Pair
+
+#: Pairs of the overhead: of a quick run, and of another one.
+QUICK, FULL = 20, 100
+
+
+def compare(options: argparse.Namespace, url: str) -> None:
+    """Try and measure, print the report, and keep all that was said in a file."""
+    before, redis = os.getloadavg()[0], os.environ["REDIS_URL"]
+    names = options.peers or list(TECHNIQUES)
+    outcome = run(url, redis, names, say)
+    costs = overhead(outcome, options.rounds or (QUICK if options.quick else FULL), url)
+    report = Report(outcome, costs)
+    said = ", ".join(f"{name} {value}" for name, value in facts(before).items())
+    path = CACHE / "results" / time.strftime("detector-%Y%m%d-%H%M%S.json")
+    save(outcome, path)
+    print(said, report.text(), f"All that was said: {path}", sep="\n\n")
+    if options.rst:
+        options.rst.write_text(f"{said}.\n\n{report.rst()}\n")
+    if outcome.failures:
+        raise SystemExit("\n\nFailures:\n\n" + "\n".join(outcome.failures))
+
+
+def overhead(
+    outcome: Outcome, pairs: int, url: str
+) -> dict[tuple[str, str], list[Pair]]:
+    """Return the pairs of each mode on each loop."""
+    found = {}
+    for mode in MODES:
+        for loop in LOOPS:
+            say(f"overhead, {mode} on {loop}")
+            module = "benchmarks.detector.overhead"
+            arguments = [mode, str(pairs), loop, url, os.environ["REDIS_URL"]]
+            command = [sys.executable, "-m", module, *arguments]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                outcome.failures.append(f"overhead, {mode}:\n{done.stderr[-3000:]}")
+            else:
+                found[mode, loop] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def facts(load_before: float) -> dict[str, object]:
+    from importlib.metadata import version
+
+    peers = ("Django", "blockbuster", "aiodebug", "uvloop")
+    return {
+        "Python": platform.python_version(),
+        **{name: version(name) for name in peers},
+        "processors": os.cpu_count(),
+        "load before": round(load_before, 2),
+        "load after": round(os.getloadavg()[0], 2),
+    }
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
