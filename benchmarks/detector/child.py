@@ -112,7 +112,7 @@ def main() -> None:
     with TemporaryDirectory() as home, Servers() as servers:
         more = {"DEBUG": True, **technique.settings}
         project.use(database, redis, Path(home), servers.smtp[1], **more)
-        project.fill_lite()
+        project.fill_own()
         child = Child(technique, database, redis)
         with asyncio.Runner(loop_factory=factory_of(loop)) as runner:
             found = runner.run(child.run(servers))

@@ -21,7 +21,8 @@ Place = tuple[str, int]
 class Alarm(NamedTuple):
     """What a technique said: of a call or of a stall, where, for which request.
 
-    ``what`` was called, and ``cause`` is what the machine's load is told apart by, if the technique does that.
+    ``what`` was called, and ``cause`` is by what the machine's load is told apart, if
+    the technique tells them.
     """
 
     kind: str

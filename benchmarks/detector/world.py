@@ -169,11 +169,11 @@ class World(Rows):
     def _prepare(self, name: str) -> None:
         """Make the data of the operation ``name``; others need none."""
         if name in ("big_json", "read_big_json"):
-            self._rows = [{"n": n, "text": str(n), "v": [n] * 8} for n in range(90_000)]
+            self._rows = [{"n": n, "text": str(n), "v": [n] * 8} for n in range(60_000)]
             self.big_json = json.dumps(self._rows)
         if name == "compress":
-            self.noise = random.Random(1).randbytes(4_000_000)
+            self.noise = random.Random(1).randbytes(2_500_000)
         if name == "sort":
-            self.numbers = random.Random(1).choices(range(10**9), k=400_000)
+            self.numbers = random.Random(1).choices(range(10**9), k=200_000)
         if name == "pickle_objects":
-            self.objects = [{"n": n, "v": (n, str(n))} for n in range(250_000)]
+            self.objects = [{"n": n, "v": (n, str(n))} for n in range(150_000)]
