@@ -26,7 +26,7 @@ TESTS = {
 # A dotted name of the package, not part of a path or of a longer name.
 DOTTED_NAME = re.compile(r"(?<![\w./])django_async_ext(?:\.\w+)+")
 
-#: A file, and what needs django-debug-toolbar; tests/third_party has it.
+#: A file, and what can be imported only where django-debug-toolbar is installed.
 NOT_HERE = {
     "django_async_ext.py",
     "django_async_ext.detection.panel.BlockingCallsPanel",
