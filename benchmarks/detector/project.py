@@ -143,11 +143,14 @@ def fill_own() -> None:
     from django.core.cache import caches
     from django.core.mail.utils import DNS_NAME
     from django.core.management import call_command
+    from django.template.loader import get_template
 
     call_command("migrate", database="lite", verbosity=0)
     caches["file"].set("there", "value")
     # A process's first message asks for the host's name: an alarm there would be true.
     str(DNS_NAME)
+    # So would one at the first use of a template.
+    get_template("kept.html")
 
 
 if __name__ == "__main__":
