@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import connection, connections, transaction
+from django.db import close_old_connections, connection, connections, transaction
 from django.test import TestCase, TransactionTestCase
 
 from django_async_ext import aatomic, gather_queries, on_loop
@@ -50,6 +50,13 @@ class InATestCase(TestCase):
             asyncio.to_thread(_session),
         )
         assert set(others) == {own}
+
+    async def test_who_closes_old_connections_leaves_that_of_the_test(self) -> None:
+        # As Channels' database_sync_to_async() does, before and after each call.
+        await sync_to_async(close_old_connections)()
+        await asyncio.to_thread(close_old_connections)
+        await on_loop(close_old_connections)()
+        assert await Author.objects.acount() == 1
 
     async def test_gathered_queries_see_the_rows(self) -> None:
         rows, count = await gather_queries(Author.objects.all(), Author.objects.acount)

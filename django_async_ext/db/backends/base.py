@@ -53,8 +53,11 @@ class LoopDatabaseWrapper(LeasingWrapper):
 
     def is_lent(self) -> bool:
         """Tell whether others may use the transaction: a TestCase's always."""
+        return self.loans > 0 or self._is_of_a_test()
+
+    def _is_of_a_test(self) -> bool:
         blocks = self.atomic_blocks
-        return self.loans > 0 or bool(blocks and blocks[0]._from_testcase)
+        return bool(blocks and blocks[0]._from_testcase)
 
     def begin_loan(self) -> None:
         """Let others use its transaction; what interrupts them dooms it."""
@@ -91,8 +94,11 @@ class LoopDatabaseWrapper(LeasingWrapper):
             super().close()
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """As in Django, at the end of a request; one of a test ends no test."""
-        if not self.is_borrowed():
+        """As in Django, at the end of a request; one of a test ends no test.
+
+        Nor does Channels' ``database_sync_to_async()``, in whichever thread it is.
+        """
+        if not (self._is_of_a_test() or self.is_borrowed()):
             super().close_if_unusable_or_obsolete()
 
     def create_cursor(self, name: str | None = None) -> Any:
