@@ -6,6 +6,7 @@ Prints one JSON list, an entry for each operation.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import sys
 import time
@@ -18,6 +19,10 @@ from benchmarks.detector import project
 from benchmarks.detector.servers import Servers
 from benchmarks.detector.serving import ask
 from benchmarks.detector.techniques import TECHNIQUES, Technique
+
+
+#: Seconds after which a process says where it hangs, and ends.
+MOST = 900
 
 
 class Stepped:
@@ -108,6 +113,7 @@ async def _apart(awaitable: Awaitable[int]) -> None:
 
 def main() -> None:
     name, loop, database, redis = sys.argv[1:]
+    faulthandler.dump_traceback_later(MOST, exit=True)
     technique = TECHNIQUES[name]()
     with TemporaryDirectory() as home, Servers() as servers:
         more = {"DEBUG": True, **technique.settings}

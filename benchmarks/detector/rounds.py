@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from benchmarks.detector.operations import Operation
 
 LOOPS = ("asyncio", "uvloop")
-#: Seconds that a process may take.
-MOST = 900
 #: A stall that the machine's load made is no alarm about the code.
 NOBODY = ("starved",)
 
@@ -97,9 +95,7 @@ def _try(outcome: Outcome, name: str, loop: str, urls: list[str]) -> None:
     if not TECHNIQUES[name].refuses:
         environment["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     command = [sys.executable, "-m", "benchmarks.detector.child", name, loop, *urls]
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=MOST
-    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         outcome.failures.append(f"{name} on {loop}:\n{done.stderr[-3000:]}")
         return
