@@ -20,7 +20,6 @@ from benchmarks.detector.servers import Servers
 from benchmarks.detector.serving import ask
 from benchmarks.detector.techniques import TECHNIQUES, Technique
 
-
 #: Seconds after which a process says where it hangs, and ends.
 MOST = 900
 
