@@ -74,6 +74,10 @@ class Watcher:
             self._new_waiter = partial(_Wake, loop=self.loop)
         self._wants_read = False
         self._is_registered = False
+        #: Until when the task waits, and what looks whether that is over: mostly it
+        #: is not, so it is set anew when it looks, not for each wait.
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_waiting(self) -> bool:
@@ -100,21 +104,38 @@ class Watcher:
             self._claim("write")
             _register(self.loop.add_writer, self.fd, _wake, waiter, (False, True))
         self._waiter, self._wants_read = waiter, read
-        timer = None
         if timeout is not None:
-            timer = self.loop.call_later(timeout, _wake, waiter, (False, False))
+            self._limit(self.loop.time() + timeout)
         try:
             return await_(waiter)
         finally:
-            self._waiter = None
+            self._waiter = self._deadline = None
             if write and self._disclaim("write"):
                 self.loop.remove_writer(self.fd)
+
+    def _limit(self, deadline: float) -> None:
+        self._deadline, timer = deadline, self._timer
+        if timer is None or timer.when() > deadline:
             if timer is not None:
                 timer.cancel()
+            look = self._look_at_the_clock
+            self._timer = self.loop.call_at(deadline, look, context=Context())
+
+    def _look_at_the_clock(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._deadline is None:
+            return
+        if self._deadline > self.loop.time():
+            self._limit(self._deadline)
+        else:
+            _wake(self._waiter, (False, False))
 
     def close(self) -> None:
         """Forget the descriptor, and wake who waits; does nothing the second time."""
         waiter = self._waiter
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._is_registered:
             self._is_registered = False
             if self._disclaim("read"):

@@ -15,7 +15,7 @@ import uvloop
 from django_async_ext.bridge import await_, on_loop, shielded
 from django_async_ext.exceptions import DOCS, NoBridgeError
 from django_async_ext.sockets import Watcher, wait_readable, wait_writable
-from tests.waiting import answer, current_task
+from tests.waiting import answer, current_task, until
 
 PROACTOR = (
     "The running event loop cannot wait for a socket: it has no add_reader(), as the "
@@ -321,6 +321,44 @@ async def test_a_wait_can_be_shielded(pair: Pair) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert log == [True]
+
+
+async def test_a_short_wait_after_a_long_one_ends_in_its_own_time(pair: Pair) -> None:
+    ours, theirs = pair
+    theirs.send(b"data")
+
+    def work() -> list[Any]:
+        watcher = Watcher(ours.fileno())
+        answers = [watcher.wait(True, False, 1000)]
+        ours.recv(100)
+        answers.append(watcher.wait(True, False, 0.001))
+        watcher.close()
+        return answers
+
+    assert await on_loop(work)() == [(True, False), (False, False)]
+
+
+async def test_a_long_wait_after_a_short_one_is_not_cut_short(pair: Pair) -> None:
+    ours, theirs = pair
+    theirs.send(b"data")
+    watcher = Watcher(ours.fileno())
+
+    def work() -> list[Any]:
+        answers = [watcher.wait(True, False, 0.001)]
+        ours.recv(100)
+        return [*answers, watcher.wait(True, False, 1000)]
+
+    task = asyncio.create_task(on_loop(work)())
+    # Until the clock was looked at, and the end of the second wait was seen.
+    soon = watcher.loop.time() + 100
+    await until(lambda: watcher._timer is not None and watcher._timer.when() > soon)
+    assert not task.done()
+    theirs.send(b"more")
+    assert await task == [(True, False), (True, False)]
+    timer = watcher._timer
+    watcher.close()
+    assert timer is not None
+    assert timer.cancelled()
 
 
 async def test_a_timeout_of_asyncio_ends_a_wait(pair: Pair) -> None:
