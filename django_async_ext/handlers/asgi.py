@@ -21,15 +21,11 @@ from django_async_ext.bridge import in_bridge
 from django_async_ext.handlers import lifespan, placement, signals, streaming
 from django_async_ext.handlers.base import BaseHandler, in_thread
 from django_async_ext.handlers.resources import THREAD, worst
-from django_async_ext.loops import PerLoop
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-
-#: Seconds after which a disconnect is listened for, at the latest after twice that.
-AFTER = 0.05
 
 #: The message of a request without a body, as servers send it.
 _NO_BODY = [
@@ -110,7 +106,7 @@ class ASGIHandler(BaseHandler, asgi.ASGIHandler):
 class Watch:
     """Cancels the running task when the client is gone before the block ends.
 
-    It begins after a moment: most requests are over before that.
+    It begins when the task first waits: most requests are over before that.
     Follows asyncio.timeout(), which tells its own cancellation from others alike.
     """
 
@@ -125,14 +121,13 @@ class Watch:
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
-        self._young = _young.get()
-        self._young.add(self)
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.call_soon(self._begin)
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
         self._over = True
-        if self._listener is None:
-            self._young.discard(self)
-        else:
+        self._start.cancel()
+        if self._listener is not None:
             self._listener.cancel()
         if self._error is None:
             return False
@@ -144,10 +139,8 @@ class Watch:
             raise self._error
         return True
 
-    def begin(self) -> None:
-        """Listen for the disconnect from now on."""
-        loop = self._task.get_loop()
-        self._listener = loop.create_task(self._listen(self._receive))
+    def _begin(self) -> None:
+        self._listener = self._loop.create_task(self._listen(self._receive))
         self._listener.add_done_callback(self._end)
 
     def _end(self, listener: asyncio.Task[None]) -> None:
@@ -156,43 +149,3 @@ class Watch:
         if (error := listener.exception()) is not None:
             self._error = error
             self._task.cancel()
-
-
-class _Young:
-    """The watches of a loop that have not begun, and one timer for all of them.
-
-    To listen costs a task, and a timer for each request would cost nearly as much.
-    """
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        #: Those that came since the timer last rang, and those before.
-        self._latest: set[Watch] = set()
-        self._oldest: set[Watch] = set()
-
-    def add(self, watch: Watch) -> None:
-        """Let ``watch`` begin when it is still there after ``AFTER`` seconds."""
-        self._latest.add(watch)
-        if self._timer is None:
-            self._timer = self._loop.call_later(AFTER, self._ring)
-
-    def discard(self, watch: Watch) -> None:
-        """Forget ``watch``, whose request is over."""
-        self._latest.discard(watch)
-        self._oldest.discard(watch)
-
-    def end(self) -> None:
-        """Begin nothing more: the loop ends."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _ring(self) -> None:
-        due, self._oldest, self._latest = self._oldest, self._latest, set()
-        for watch in due:
-            watch.begin()
-        pending = self._oldest
-        self._timer = self._loop.call_later(AFTER, self._ring) if pending else None
-
-
-_young: PerLoop[_Young] = PerLoop(_Young, _Young.end)
