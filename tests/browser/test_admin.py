@@ -9,16 +9,25 @@ import pytest
 from selenium.common.exceptions import (
     NoSuchElementException,
     StaleElementReferenceException,
+    WebDriverException,
 )
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.servers.processes import PATIENCE, Site
+
+
+def is_gone(element: WebElement) -> bool:
+    """Tell whether the page of ``element`` is over; Chromium has two errors for it."""
+    try:
+        element.is_enabled()
+    except WebDriverException:
+        return True
+    return False
 
 
 class Admin:
@@ -60,7 +69,7 @@ class Admin:
         """Click, and wait for the next page."""
         before = self.find("html")
         self.find(css).click()
-        self.until(staleness_of(before))
+        self.until(lambda _: is_gone(before))
         self.find("body")
 
     def log_in(self, password: str = "enigma") -> None:
