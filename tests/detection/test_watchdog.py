@@ -89,7 +89,8 @@ def test_a_loop_that_is_not_watched_costs_nothing(run: Any) -> None:
 
     before = watchdogs()
     run(main())
-    assert watchdogs() == before
+    # That of an earlier test may be ending meanwhile.
+    assert not [thread for thread in watchdogs() if thread not in before]
     assert not hearts.values
     assert not reports.all()
 
