@@ -15,6 +15,9 @@ from django.http import HttpRequest, HttpResponseBase
 
 from django_async_ext.detection import activation, requests
 
+#: Entries of one header: servers and proxies refuse a long one.
+_MOST = 20
+
 GetResponse = Callable[[HttpRequest], Any]
 
 
@@ -70,7 +73,7 @@ def _timed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase
         entries = [
             f'blocking;desc="{each.what} at line {each.place.line} of '
             f'{each.place.function}"' + _duration(each.seconds)
-            for each in found
+            for each in found[:_MOST]
         ]
         if before := response.headers.get("Server-Timing"):
             entries.insert(0, before)

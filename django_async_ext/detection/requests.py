@@ -7,7 +7,7 @@ told of a request is read when something is reported, not before.
 from __future__ import annotations
 
 from contextvars import Context, ContextVar
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest
 
@@ -38,16 +38,17 @@ def describe(request: HttpRequest) -> RequestInfo:
     return RequestInfo(request.method or "", request.path, view, url_name or "")
 
 
-def note(occurrence: Any, context: Context | None = None) -> None:
-    """Remember ``occurrence`` with the request of the running code, or of ``context``.
+def note(occurrence: Any) -> None:
+    """Remember ``occurrence`` with the request of the running code, once for a line.
 
-    For what is shown with the response.
+    For what is shown with the response: a view may block in a loop.
     """
-    request = running.get() if context is None else context.get(running)
+    request = running.get()
     if request is not None:
-        noted(request).append(occurrence)
+        found = request.__dict__.setdefault("_blocking_calls", {})
+        found.setdefault(occurrence.key, occurrence)
 
 
 def noted(request: HttpRequest) -> list[Any]:
     """Return what was found while ``request`` was served."""
-    return cast(list[Any], request.__dict__.setdefault("_blocking_calls", []))
+    return list(request.__dict__.get("_blocking_calls", {}).values())

@@ -70,9 +70,7 @@ def stacks(request: HttpRequest, report_id: str) -> JsonResponse:  # noqa: ARG00
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
     """Give the figures of this process in Prometheus' text format."""
-    return HttpResponse(
-        prometheus.text(), content_type="text/plain; version=0.0.4; charset=utf-8"
-    )
+    return HttpResponse(prometheus.text(), content_type=prometheus.CONTENT_TYPE)
 
 
 def _site(request: HttpRequest) -> dict[str, Any]:

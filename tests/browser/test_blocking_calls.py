@@ -147,6 +147,11 @@ def test_with_debug_the_browser_is_told_in_a_header(site: Site) -> None:
     assert "server-timing" not in site.client.get("/plaintext").headers
 
 
+def test_a_view_that_blocks_in_a_loop_has_one_entry_in_the_header(site: Site) -> None:
+    answer = site.client.get("/repeating/").raise_for_status()
+    assert answer.headers["server-timing"].count("blocking;") == 1
+
+
 def test_the_log_names_the_line_and_the_remedy(site: Site) -> None:
     site.client.get("/opening/").raise_for_status()
     line = MISTAKES["opening"][0]

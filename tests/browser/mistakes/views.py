@@ -60,6 +60,12 @@ async def dumping(request: HttpRequest) -> HttpResponse:
     return HttpResponse("dumped")
 
 
+async def repeating(request: HttpRequest) -> HttpResponse:
+    for _ in range(500):
+        cache.get("key")  # rule: cache
+    return HttpResponse("cached")
+
+
 async def harmless(request: HttpRequest) -> HttpResponse:
     await cache.aget("key")
     await User.objects.filter(username="ada").aexists()
@@ -74,6 +80,7 @@ VIEWS: list[Callable[..., Any]] = [
     opening,
     fetching,
     dumping,
+    repeating,
     harmless,
 ]
 urlpatterns = [path(f"{view.__name__}/", view, name=view.__name__) for view in VIEWS]
