@@ -89,7 +89,7 @@ def kind_of(file: str) -> int:
     if (installed := _installed(file)) is not None:
         return MACHINE if installed in _PACKAGES else OTHER
     if not frames.is_below(file, *_STDLIB):
-        return PROJECT
+        return PROJECT if frames.is_project_file(file) else OTHER
     if _in_library(file).startswith(_MACHINES):
         return MACHINE
     return QUIET if _in_library(file).startswith(_QUIET) else STDLIB

@@ -1,13 +1,11 @@
 """--blocking: in stock projects that pytest runs in a process of its own."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.test.test_plugin import PLUGIN, ROOT, _environment
+from tests.test.test_plugin import run_pytest
 
 SETTINGS = """
 SECRET_KEY = "tests"
@@ -46,17 +44,7 @@ def run(tmp_path: Path) -> Run:
 
     def run(source: str, *options: str) -> str:
         (tmp_path / "test_it.py").write_text(source)
-        plugin = [*PLUGIN, f"--confcutdir={tmp_path}", f"--rootdir={tmp_path}"]
-        command = [sys.executable, "-m", "pytest", "-v", *plugin, *options]
-        return subprocess.run(
-            [*command, str(tmp_path)],
-            cwd=tmp_path,
-            env={**_environment(), "PYTHONPATH": f"{tmp_path}:{ROOT}"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-        ).stdout
+        return run_pytest(tmp_path, *options)
 
     return run
 

@@ -46,19 +46,24 @@ def run(tmp_path: Path) -> Run:
             SETTINGS.format(name=name, engine=engine)
         )
         (tmp_path / "test_it.py").write_text(source)
-        plugin = [*PLUGIN, f"--confcutdir={tmp_path}"]
-        command = [sys.executable, *through, "-m", "pytest", "-v", *plugin, *options]
-        return subprocess.run(
-            [*command, f"--rootdir={tmp_path}", *django, str(tmp_path)],
-            cwd=tmp_path,
-            env={**_environment(), "PYTHONPATH": f"{tmp_path}:{ROOT}"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-        ).stdout
+        return run_pytest(tmp_path, *options, *django, through=through)
 
     return run
+
+
+def run_pytest(folder: Path, *options: str, through: tuple[str, ...] = ()) -> str:
+    """Run pytest on ``folder``, with the plugin; return what it printed."""
+    plugin = [*PLUGIN, f"--confcutdir={folder}", f"--rootdir={folder}"]
+    command = [sys.executable, *through, "-m", "pytest", "-v", *plugin, *options]
+    return subprocess.run(
+        [*command, str(folder)],
+        cwd=folder,
+        env={**_environment(), "PYTHONPATH": f"{folder}:{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    ).stdout
 
 
 def _environment() -> dict[str, str]:
