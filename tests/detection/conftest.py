@@ -1,11 +1,9 @@
 """What tests of the detector share: a detector that ends with its test."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from django.test import override_settings
 
 from django_async_ext.detection import activation
 from django_async_ext.detection.reports import Report, reports
@@ -21,20 +19,16 @@ def no_reports() -> Iterator[None]:
 
 
 @pytest.fixture
-def detecting() -> Iterator[Callable[..., None]]:
+def detecting(settings: Any) -> Iterator[Callable[..., None]]:
     """Start the detector with the given values of ``DETECTION``."""
-    entered: list[AbstractContextManager[Any]] = []
 
+    # Through pytest-django's fixture, which undoes what a test sets in its order.
     def start(**values: Any) -> None:
-        override = override_settings(ASYNC_EXT={"DETECTION": values})
-        override.enable()
-        entered.append(override)
+        settings.ASYNC_EXT = {"DETECTION": values}
         activation.start()
 
     yield start
     activation.stop()
-    for override in reversed(entered):
-        override.disable()  # type: ignore[attr-defined]
 
 
 def found() -> list[Report]:
