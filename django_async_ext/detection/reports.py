@@ -73,7 +73,8 @@ class Occurrence:
     def key(self) -> Key:
         """What is merged into one report."""
         view = self.request.view if self.request else ""
-        return self.rule, self.place.file, self.place.line, view
+        # What has no line is told apart by what is blamed for it.
+        return self.rule, self.place.file or self.what, self.place.line, view
 
 
 @dataclass

@@ -101,7 +101,8 @@ def _occurrence(stall: Stall, sample: Sample | None, why: str) -> Occurrence | N
     if sample is None:
         return None
     if why == causes.SATURATED:
-        return _accuse(stall, why, "Many tasks", sample.place)
+        same = all(each.place == sample.place for each in stall.samples)
+        return _accuse(stall, why, "Many tasks", sample.place if same else NOWHERE)
     function = "" if sample.called else advice.called_by(sample.instruction)
     called = [*reversed(sample.called), *([function] if function else [])]
     what = called[0] if called else sample.place.function

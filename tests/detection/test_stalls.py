@@ -96,6 +96,22 @@ def test_several_tasks_in_a_row_are_blamed_together() -> None:
     assert (one.what, one.cause, one.request) == ("Many tasks", "saturated", None)
 
 
+def test_many_tasks_are_one_report_unless_all_are_at_one_line() -> None:
+    for first in (0, 10):
+        lines = range(first, first + 4)
+        stalls.report(stall(*(sample(line, turn=line) for line in lines)))
+    assert (only_report().count, only_report().latest.place) == (2, stalls.NOWHERE)
+    reports.clear()
+    stalls.report(stall(*(sample(7, turn=turn) for turn in range(4))))
+    assert only_report().latest.place.line == 7
+
+
+def test_the_machine_and_many_tasks_are_two_reports() -> None:
+    stalls.report(stall(*(sample(n, turn=n) for n in range(4))))
+    stalls.report(stall(sample(1), queued=0.34))
+    assert {each.latest.cause for each in reports.all()} == {"saturated", "starved"}
+
+
 def test_one_task_among_others_is_blamed_if_most_samples_are_its() -> None:
     stalls.report(stall(sample(), sample(), sample(7, turn=2)))
     assert only_report().latest.cause == "blocked"
