@@ -82,6 +82,33 @@ async def test_what_a_block_starts_belongs_to_it(alias: str) -> None:
     assert await tags.acount() == 0
 
 
+async def test_a_statement_with_rows_left_hinders_nobody(alias: str) -> None:
+    # SQLite refuses savepoints while one that writes has rows to give.
+    insert = "INSERT INTO library_tag (name) VALUES ('a'), ('b') RETURNING name"
+
+    def insert_and_wait(step: threading.Barrier) -> list[tuple[str]]:
+        with connections[alias].cursor() as cursor:
+            cursor.execute(insert)
+            assert cursor.fetchone() == ("a",)
+            step.wait(10)
+            step.wait(10)
+            return [*cursor.fetchmany(1), *cursor.fetchall()]
+
+    def use_a_block(step: threading.Barrier) -> None:
+        step.wait(10)
+        with transaction.atomic(alias):
+            Tag.objects.using(alias).create(name="c")
+        step.wait(10)
+
+    step = threading.Barrier(2)
+    rows, _ = await asyncio.gather(
+        asyncio.to_thread(insert_and_wait, step),
+        asyncio.to_thread(use_a_block, step),
+    )
+    assert rows == [("b",)]
+    assert await Tag.objects.using(alias).acount() == 3
+
+
 async def test_a_task_that_outlives_its_block_goes_on_after_it(alias: str) -> None:
     tags, go = Tag.objects.using(alias), asyncio.Event()
 
@@ -173,6 +200,7 @@ async def test_nobody_takes_turns_before_a_transaction_was_lent(
             with transaction.atomic():
                 Tag.objects.create(name="in a block")
         assert (before, ownership.has_lent) == (False, True)
+        connections["default"].close()
 
     async with aatomic(), aatomic():
         await Tag.objects.acreate(name="on the loop")

@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 
 from django_async_ext.bridge import in_bridge
 from django_async_ext.db.backends.base import LoopDatabaseWrapper
+from django_async_ext.db.backends.eager import eager
 from django_async_ext.db.backends.pool import Pool
 from django_async_ext.db.backends.proxies import ConnectionProxy, CursorProxy
 from django_async_ext.db.backends.worker import Worker
@@ -111,6 +112,16 @@ class WorkerWrapper(LoopDatabaseWrapper):
         if type(cursor) is not CursorProxy:
             cursor = CursorProxy(cursor, lease)
         return super().lease_cursor(cursor, lease)
+
+    def share_cursor(self, cursor: Any) -> Any:
+        """Let ``cursor`` wait for its turn, and in SQLite read all rows in it.
+
+        A statement of SQLite runs until its last row is read, and meanwhile others
+        can neither open nor end a savepoint.
+        """
+        if self.vendor == "sqlite":
+            eager(cursor)
+        return super().share_cursor(cursor)
 
     def end_hold(self, reset: bool = True) -> None:
         """End the outermost hold; the session goes with it, if it must be reset."""
