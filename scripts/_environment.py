@@ -15,8 +15,11 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import STDOUT
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,11 +160,36 @@ def run(command: Sequence[object], env: Mapping[str, str], cwd: Path = ROOT) -> 
         _end(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def run_side_by_side(commands: Sequence[Sequence[str]], jobs: int) -> list[int]:
+    """Run commands, ``jobs`` at a time, each printed in one piece at its end."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def run_quietly(command: Sequence[str]) -> int:
+        print("$", *command, file=sys.stderr, flush=True)
+        with TemporaryFile() as output:
+            process = subprocess.Popen(command, stdout=output, stderr=STDOUT)
+            processes.append(process)
+            status = process.wait()
+            output.seek(0)
+            shutil.copyfileobj(output, sys.stdout.buffer)
+            sys.stdout.flush()
+        return status
+
+    with ThreadPoolExecutor(jobs) as threads:
+        try:
+            return list(threads.map(run_quietly, commands))
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                # Its own children have as long to end.
+                _end(process, 2 * GRACE)
+
+
+def _end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(GRACE)
+            process.wait(grace)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final, Literal
 
 from _environment import (
     ROOT,
@@ -13,6 +14,7 @@ from _environment import (
     find_pairs,
     make_environment,
     run,
+    run_side_by_side,
     stop_on_signals,
 )
 from _services import find_caches, mariadb, postgres
@@ -28,18 +30,29 @@ BEHIND_PGBOUNCER = [
     for name in ("managers", "gather", "gather_inside", "transaction", "pgbouncer")
 ] + ["tests/contract"]
 
-THIRD_PARTY = "third-party packages"
+THIRD_PARTY: Final = "third-party packages"
+Part = Pair | Literal["third-party packages"]
 
 
 def main() -> int:
     options, pytest_arguments = parse_arguments()
     stop_on_signals()
     pairs = choose(options)
-    results: dict[object, int] = {}
-    if not options.third_party:
-        results |= {pair: run_tests(pair, pytest_arguments) for pair in pairs}
-    if options.third_party or not pytest_arguments:
-        results[THIRD_PARTY] = run_third_party_tests(pairs[-1], pytest_arguments)
+    parts: list[Part] = [] if options.third_party else [*pairs]
+    if options.third_party or not (options.own or pytest_arguments):
+        parts.append(THIRD_PARTY)
+
+    def run_part(part: Part) -> int:
+        if part == THIRD_PARTY:
+            return run_third_party_tests(pairs[-1], pytest_arguments)
+        return run_tests(part, pytest_arguments)
+
+    if options.jobs > 1 and len(parts) > 1:
+        commands = [command_of(part, pytest_arguments) for part in parts]
+        statuses = run_side_by_side(commands, options.jobs)
+    else:
+        statuses = [run_part(part) for part in parts]
+    results = dict(zip(parts, statuses, strict=True))
     if len(results) > 1:
         for part, status in results.items():
             print(f"{part}: {'failed' if status else 'passed'}")
@@ -63,6 +76,15 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
         "--third-party",
         action="store_true",
         help="only the tests with well-known packages, in an environment with them",
+    )
+    parser.add_argument(
+        "--own", action="store_true", help="without the tests with other packages"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="pairs to test at the same time; each prints all it has to say at its end",
     )
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
@@ -88,6 +110,14 @@ def choose(options: argparse.Namespace) -> list[Pair]:
     if options.ends:
         return list(dict.fromkeys((pairs[0], pairs[-1])))
     return pairs[-1:]
+
+
+def command_of(part: Part, pytest_arguments: list[str]) -> list[str]:
+    """What runs one part in a process of its own."""
+    chosen = ["--third-party"]
+    if isinstance(part, Pair):
+        chosen = ["--own", "--python", part.python, "--django", part.django]
+    return [sys.executable, __file__, *chosen, *pytest_arguments]
 
 
 def run_tests(pair: Pair, pytest_arguments: list[str]) -> int:
