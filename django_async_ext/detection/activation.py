@@ -10,7 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from django_async_ext.detection import guards, subclasses, watchdog
+from django_async_ext.detection import guards, watchdog
+from django_async_ext.detection.guards import subclasses
 from django_async_ext.detection.rules import LAYERS, WATCHDOG
 from django_async_ext.detection.settings import current
 

@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
-from django_async_ext.detection import lag, stalls
-from django_async_ext.detection.causes import CAUSES
 from django_async_ext.detection.reports import reports
 from django_async_ext.detection.rules import RULES
+from django_async_ext.detection.watchdog import lag, stalls
+from django_async_ext.detection.watchdog.causes import CAUSES
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "django_async_ext_"

@@ -18,11 +18,12 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from django_async_ext.detection import activation, allowing, lag
+from django_async_ext.detection import activation, allowing
 from django_async_ext.detection import metrics as prometheus
 from django_async_ext.detection.rendering import render
 from django_async_ext.detection.reports import Report, reports
 from django_async_ext.detection.settings import current
+from django_async_ext.detection.watchdog import lag
 
 NAMESPACE = "blocking-calls"
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from django_async_ext.detection import advice, causes
-from django_async_ext.detection.advice import called_by, remedy
-from django_async_ext.detection.sampling import Instruction
+from django_async_ext.detection.watchdog import advice, causes
+from django_async_ext.detection.watchdog.advice import called_by, remedy
+from django_async_ext.detection.watchdog.sampling import Instruction
 
 PATTERN = re.compile("a")
 HERE: list[Instruction] = []

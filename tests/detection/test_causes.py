@@ -7,7 +7,7 @@ from time import thread_time
 
 import pytest
 
-from django_async_ext.detection.causes import (
+from django_async_ext.detection.watchdog.causes import (
     BLOCKED,
     CAUSES,
     CPU,

@@ -9,7 +9,8 @@ from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.mail.backends import console, filebased
 
-from django_async_ext.detection import activation, subclasses
+from django_async_ext.detection import activation
+from django_async_ext.detection.guards import subclasses
 from tests.detection.conftest import found
 
 

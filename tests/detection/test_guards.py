@@ -14,7 +14,8 @@ from unittest import mock
 
 import pytest
 
-from django_async_ext.detection import guards, injecting
+from django_async_ext.detection import guards
+from django_async_ext.detection.guards import injecting
 from django_async_ext.detection.rules import Endpoint
 from tests.detection import samples
 from tests.detection.samples import plain as imported_by_name

@@ -7,8 +7,8 @@ from bisect import bisect_left
 
 import pytest
 
-from django_async_ext.detection import lag
-from django_async_ext.detection.lag import BOUNDS, Lag
+from django_async_ext.detection.watchdog import lag
+from django_async_ext.detection.watchdog.lag import BOUNDS, Lag
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,11 @@
 import os
 import re
 
-from django_async_ext.detection import lag, metrics, stalls
+from django_async_ext.detection import metrics
 from django_async_ext.detection.frames import Place
 from django_async_ext.detection.reports import Occurrence, reports
 from django_async_ext.detection.rules import RULES
+from django_async_ext.detection.watchdog import lag, stalls
 
 LINE = re.compile(r'^([a-z_]+)\{pid="(\d+)"(?:,([a-z]+)="([^"]+)")?\} ([\d.e+-]+)$')
 PREFIX = "django_async_ext_"

@@ -11,8 +11,9 @@ from typing import Any
 import django
 import pytest
 
-from django_async_ext.detection import guards, imports
+from django_async_ext.detection import guards
 from django_async_ext.detection.endpoints import FAMILIES, table
+from django_async_ext.detection.guards import imports
 from django_async_ext.detection.rules import ENDPOINTS, RULES, Endpoint
 
 DJANGO = Path(django.__file__).parent

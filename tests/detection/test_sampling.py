@@ -10,9 +10,10 @@ import uvloop
 from django.http import HttpRequest
 
 from django_async_ext.bridge import awaiting_frame, on_loop
-from django_async_ext.detection import allow_blocking, requests, sampling
-from django_async_ext.detection.heart import Heart
-from django_async_ext.detection.sampling import Look, Sample
+from django_async_ext.detection import allow_blocking, requests
+from django_async_ext.detection.watchdog import sampling
+from django_async_ext.detection.watchdog.heart import Heart
+from django_async_ext.detection.watchdog.sampling import Look, Sample
 from django_async_ext.driving import implicit_waits
 
 RUNNERS = {"asyncio": asyncio.run, "uvloop": uvloop.run}

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from django_async_ext.detection import stalls
-from django_async_ext.detection.causes import Evidence
 from django_async_ext.detection.frames import Place
 from django_async_ext.detection.reports import Occurrence, Report, reports
 from django_async_ext.detection.requests import RequestInfo
 from django_async_ext.detection.rules import Endpoint
-from django_async_ext.detection.sampling import Instruction, Sample
 from django_async_ext.detection.settings import current
-from django_async_ext.detection.stalls import Stall, culprit
+from django_async_ext.detection.watchdog import stalls
+from django_async_ext.detection.watchdog.causes import Evidence
+from django_async_ext.detection.watchdog.sampling import Instruction, Sample
+from django_async_ext.detection.watchdog.stalls import Stall, culprit
 
 LOGIN = RequestInfo("GET", "/login/", "shop.views.login", "login")
 INNER = Place("/lib/json/encoder.py", 7, "json.encoder.encode")

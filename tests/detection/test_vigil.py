@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest_asyncio
 
-from django_async_ext.detection import stalls
-from django_async_ext.detection.causes import Scheduling, Threads
 from django_async_ext.detection.frames import Place
-from django_async_ext.detection.heart import Heart, Late
 from django_async_ext.detection.reports import Key
-from django_async_ext.detection.sampling import Instruction, Look, Sample
-from django_async_ext.detection.vigil import LONG, MOST, REST, Vigil
+from django_async_ext.detection.watchdog import stalls
+from django_async_ext.detection.watchdog.causes import Scheduling, Threads
+from django_async_ext.detection.watchdog.heart import Heart, Late
+from django_async_ext.detection.watchdog.sampling import Instruction, Look, Sample
+from django_async_ext.detection.watchdog.vigil import LONG, MOST, REST, Vigil
 
 KEY: Key = ("stall", "file.py", 1, "")
 

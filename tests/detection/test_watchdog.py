@@ -12,9 +12,9 @@ import uvloop
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, make_password
 
 from django_async_ext.detection import activation, allow_blocking, watchdog
-from django_async_ext.detection.heart import hearts
 from django_async_ext.detection.reports import reports
 from django_async_ext.detection.watchdog import NAME, settled
+from django_async_ext.detection.watchdog.heart import hearts
 
 RUNNERS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 OTHERS = {"ENDPOINTS": "off", "PRIMITIVES": "off"}

@@ -18,7 +18,7 @@ from django_async_ext.detection.endpoints import (
     sending,
     users,
 )
-from django_async_ext.detection.families import Family, guard_family
+from django_async_ext.detection.guards.families import Family, guard_family
 from django_async_ext.detection.judging import judge
 from django_async_ext.detection.rules import Endpoint
 

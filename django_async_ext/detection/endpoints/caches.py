@@ -6,7 +6,7 @@ Contract: data only. What works by way of the database or of a cache leads there
 from __future__ import annotations
 
 from django_async_ext.detection.endpoints.making import each, twin, twins
-from django_async_ext.detection.families import Family
+from django_async_ext.detection.guards.families import Family
 from django_async_ext.detection.rules import Endpoint
 
 _CACHE = "django.core.cache.backends"

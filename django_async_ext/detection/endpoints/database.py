@@ -11,8 +11,9 @@ from typing import Any
 
 from django.utils.asyncio import async_unsafe
 
-from django_async_ext.detection import guards, subclasses
+from django_async_ext.detection import guards
 from django_async_ext.detection.endpoints.making import each
+from django_async_ext.detection.guards import subclasses
 from django_async_ext.detection.rules import Endpoint
 
 _BASE = "django.db.backends.base.base.BaseDatabaseWrapper"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_async_ext.detection.endpoints.making import each, in_thread, shown_as
-from django_async_ext.detection.families import Family
+from django_async_ext.detection.guards.families import Family
 from django_async_ext.detection.rules import Endpoint
 from django_async_ext.detection.settings import current
 

@@ -10,7 +10,7 @@ from types import FrameType
 
 from django_async_ext.detection import frames
 from django_async_ext.detection.endpoints.making import each, in_thread, twin, twins
-from django_async_ext.detection.families import Family
+from django_async_ext.detection.guards.families import Family
 from django_async_ext.detection.rules import Endpoint
 
 _MAIL = "django.core.mail"

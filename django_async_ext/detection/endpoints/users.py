@@ -6,7 +6,7 @@ Contract: data only. Passwords block while they are hashed, all else by its quer
 from __future__ import annotations
 
 from django_async_ext.detection.endpoints.making import each, in_thread, shown_as, twins
-from django_async_ext.detection.families import Family
+from django_async_ext.detection.guards.families import Family
 from django_async_ext.detection.rules import Endpoint
 
 _AUTH = "django.contrib.auth"

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 from django_async_ext.bridge import awaiting_frame
 from django_async_ext.detection import allowing, frames, guards, requests
 from django_async_ext.detection.frames import Place
-from django_async_ext.detection.heart import Heart
 from django_async_ext.detection.reports import DEPTH
 from django_async_ext.detection.requests import RequestInfo
 from django_async_ext.detection.rules import Endpoint
+from django_async_ext.detection.watchdog.heart import Heart
 
 _HANDLE_RUN = Handle._run.__code__
 #: Whoever stops here wants the loop to stand still.

@@ -18,8 +18,9 @@ from inspect import unwrap
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
-from django_async_ext.detection import frames, imports, injecting
-from django_async_ext.detection.imports import NotThereError
+from django_async_ext.detection import frames
+from django_async_ext.detection.guards import imports, injecting
+from django_async_ext.detection.guards.imports import NotThereError
 from django_async_ext.detection.rules import Endpoint
 
 Told = Callable[[Endpoint, FrameType], None]

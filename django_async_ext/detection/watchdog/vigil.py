@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from time import process_time
 
-from django_async_ext.detection import sampling, stalls
-from django_async_ext.detection.causes import (
+from django_async_ext.detection.frames import Place
+from django_async_ext.detection.reports import Key
+from django_async_ext.detection.watchdog import sampling, stalls
+from django_async_ext.detection.watchdog.causes import (
     Evidence,
     Scheduling,
     Threads,
     queued_since,
 )
-from django_async_ext.detection.frames import Place
-from django_async_ext.detection.heart import Heart, Late
-from django_async_ext.detection.reports import Key
-from django_async_ext.detection.sampling import Look, Sample
+from django_async_ext.detection.watchdog.heart import Heart, Late
+from django_async_ext.detection.watchdog.sampling import Look, Sample
 
 MOST = 20
 #: Between the first samples of a stall, in seconds; each distance is longer by a fifth.

@@ -12,8 +12,9 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 from django_async_ext.bridge import in_bridge
-from django_async_ext.detection import guards, subclasses
-from django_async_ext.detection.imports import NotThereError
+from django_async_ext.detection import guards
+from django_async_ext.detection.guards import subclasses
+from django_async_ext.detection.guards.imports import NotThereError
 from django_async_ext.detection.rules import Endpoint
 
 _PACKAGE = "django_async_ext."

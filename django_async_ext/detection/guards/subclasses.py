@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from django_async_ext.detection import imports
+from django_async_ext.detection.guards import imports
 
 OfClass = Callable[[type], None]
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Thread
 
-from django_async_ext.detection import advice, causes
 from django_async_ext.detection.frames import Place
 from django_async_ext.detection.reports import Key, Occurrence, reports
-from django_async_ext.detection.sampling import Sample
 from django_async_ext.detection.settings import OFF, RECORD, current
+from django_async_ext.detection.watchdog import advice, causes
+from django_async_ext.detection.watchdog.sampling import Sample
 
 #: The name of this layer's rule.
 RULE = "stall"

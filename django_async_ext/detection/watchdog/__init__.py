@@ -15,9 +15,9 @@ from asyncio import AbstractEventLoop, get_running_loop
 from threading import get_native_id
 from time import monotonic
 
-from django_async_ext.detection.causes import Scheduling, Threads
-from django_async_ext.detection.heart import Heart, hearts
-from django_async_ext.detection.vigil import Vigil
+from django_async_ext.detection.watchdog.causes import Scheduling, Threads
+from django_async_ext.detection.watchdog.heart import Heart, hearts
+from django_async_ext.detection.watchdog.vigil import Vigil
 
 NAME = "async-ext-watchdog"
 

@@ -15,9 +15,9 @@ from time import monotonic, process_time, thread_time
 from types import CodeType
 from typing import NamedTuple
 
-from django_async_ext.detection import lag
-from django_async_ext.detection.causes import Scheduling, queued_since
 from django_async_ext.detection.settings import current
+from django_async_ext.detection.watchdog import lag
+from django_async_ext.detection.watchdog.causes import Scheduling, queued_since
 from django_async_ext.loops import PerLoop
 
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from django_async_ext.detection import causes
-from django_async_ext.detection.sampling import Instruction
+from django_async_ext.detection.watchdog import causes
+from django_async_ext.detection.watchdog.sampling import Instruction
 
 _HTTP = "httpx.AsyncClient, made once at the start of the process"
 _THREAD = "await asyncio.to_thread(...)"
