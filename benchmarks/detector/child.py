@@ -22,6 +22,9 @@ from benchmarks.detector.techniques import TECHNIQUES, Technique
 
 #: Seconds after which a process says where it hangs, and ends.
 MOST = 900
+#: Seconds after which an operation is given up: what raises in the middle of other
+#: people's code may leave it waiting for ever.
+PATIENCE = 30
 
 
 class Stepped:
@@ -83,7 +86,10 @@ class Child:
                 error.append(exc)
 
         running[operation.name] = run
-        await _apart(ask(self._application, f"/{operation.name}/"))
+        try:
+            await _apart(ask(self._application, f"/{operation.name}/"))
+        except TimeoutError as exc:
+            error.append(exc)
         alarms = await self.technique.found(error[0] if error else None)
         await asyncio.to_thread(world.close)
         return {
@@ -105,7 +111,8 @@ async def _import_client(servers: Servers) -> None:
 
 async def _apart(awaitable: Awaitable[int]) -> None:
     """Await it in a task of its own, as a server does."""
-    status = await asyncio.ensure_future(awaitable)
+    async with asyncio.timeout(PATIENCE):
+        status = await asyncio.ensure_future(awaitable)
     if status != 200:
         raise SystemExit(f"The site answered {status}.")
 

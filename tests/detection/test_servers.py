@@ -106,7 +106,7 @@ def test_a_sleep_is_found_with_its_line_its_request_and_its_cause(site: Site) ->
     assert report["task"].startswith("Task-")
     assert report["longest"] >= 0.2
     assert "in sleeping" in report["stacks"][0]
-    assert report["slack"] >= 0.01
+    assert report["slack"] == pytest.approx(0.01)
 
 
 def test_what_computes_is_found_as_that(site: Site) -> None:

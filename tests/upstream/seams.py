@@ -30,6 +30,9 @@ COMMAND = "scripts/django-suite --canary --record"
 
 #: Classes of ours that are combined with others only when they are used.
 MIXED_WITH = {
+    "django_async_ext.db.backends.eager.EagerCursor": [
+        "django.db.backends.sqlite3.base.SQLiteCursorWrapper"
+    ],
     "django_async_ext.db.backends.mysql.cursors.LoopCursor": [
         "pymysql.cursors.Cursor",
         "pymysql.cursors.SSCursor",
