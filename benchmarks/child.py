@@ -41,7 +41,7 @@ class Watch:
         self.connections = max(self.connections, self.inspector.connections())
 
     def until(self, done: threading.Event) -> None:
-        others = Others([self.pid], self.inspector.server)
+        others = Others([self.pid], self.inspector.servers)
         while not done.wait(LOOK_EVERY):
             self.look()
         self.others = others.share()

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from benchmarks.machine import server_process
+from benchmarks.machine import postgres_process, redis_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,8 +62,10 @@ class Inspector:
     def __init__(self, url: str) -> None:
         self.url = url
         self.connection = psycopg.connect(url, autocommit=True)
-        #: The server's process, if it runs on this machine.
-        self.server = server_process(self.connection.info.backend_pid)
+        #: The servers' processes, as far as they run on this machine.
+        self.servers = postgres_process(self.connection.info.backend_pid)
+        if redis := os.environ.get("REDIS_URL"):
+            self.servers += redis_process(redis)
 
     def connections(self) -> int:
         """How many connections others hold to this database."""

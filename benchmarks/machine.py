@@ -1,6 +1,6 @@
 """How much of the machine others used while something was measured (Linux only).
 
-Others are all processes but the measured ones, the database server and the runner. A
+Others are all processes but the measured ones, the servers they ask and the runner. A
 figure taken while they used a noticeable part of a processor is not to be trusted.
 """
 
@@ -18,9 +18,9 @@ TICK = os.sysconf("SC_CLK_TCK")
 class Others:
     """Reads the clocks at its start; ``share()`` is in processors, since then."""
 
-    def __init__(self, measured: list[int], server: int | None) -> None:
+    def __init__(self, measured: list[int], servers: list[int]) -> None:
         self.measured = measured
-        self.server = server
+        self.servers = servers
         self.wall, self.ticks = time.monotonic(), self._others()
 
     def share(self) -> float:
@@ -30,9 +30,10 @@ class Others:
         return max(0.0, ((self._others() or 0) - self.ticks) / TICK / elapsed)
 
     def _others(self) -> int | None:
-        if self.server is None or not (PROC / "stat").exists():
+        if not (self.servers and (PROC / "stat").exists()):
             return None
-        known = [*self.measured, os.getpid(), self.server, *children(self.server)]
+        known = [*self.measured, os.getpid(), *self.servers]
+        known += (child for server in self.servers for child in children(server))
         return busy() - sum(used(pid) for pid in known)
 
 
@@ -59,10 +60,22 @@ def children(pid: int) -> list[int]:
     return []
 
 
-def server_process(backend: int) -> int | None:
+def postgres_process(backend: int) -> list[int]:
     """The server whose backend this is, if it runs on this machine."""
     with suppress(OSError):
         comm, _, fields = (PROC / str(backend) / "stat").read_text().rpartition(")")
         if "postgres" in comm:
-            return int(fields.split()[1])
-    return None
+            return [int(fields.split()[1])]
+    return []
+
+
+def redis_process(url: str) -> list[int]:
+    """The Redis server of this address, if it runs on this machine."""
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        pid = int(client.info("server")["process_id"])
+    with suppress(OSError):
+        if "redis" in (PROC / str(pid) / "comm").read_text():
+            return [pid]
+    return []

@@ -110,7 +110,7 @@ class Server:
 
     def watch(self, seen: Watch, done: threading.Event) -> None:
         """Look now and then until `done`, which costs the server nothing."""
-        others = Others(tree(self.process.pid), self.inspector.server)
+        others = Others(tree(self.process.pid), self.inspector.servers)
         while not done.wait(LOOK_EVERY):
             seen.threads = max(seen.threads, self.threads())
             seen.connections = max(seen.connections, self.inspector.connections())
