@@ -5,12 +5,13 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from django_async_ext.detection.frames import Place
 from django_async_ext.detection.reports import Key
 from django_async_ext.detection.watchdog import stalls
-from django_async_ext.detection.watchdog.causes import Scheduling, Threads
+from django_async_ext.detection.watchdog.causes import Scheduling, Threads, Times
 from django_async_ext.detection.watchdog.heart import Heart, Late
 from django_async_ext.detection.watchdog.sampling import Instruction, Look, Sample
 from django_async_ext.detection.watchdog.vigil import LONG, MOST, REST, Vigil
@@ -104,6 +105,24 @@ async def test_samples_become_rarer_and_end(scene: Scene) -> None:
     scene.beat(now)
     scene.vigil.look(now, 0.0)
     assert len(scene.reported[-1].samples) == MOST
+
+
+async def test_it_samples_before_it_does_what_lets_the_loop_go_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One call held Python's lock all the time: this is the only moment to see it.
+    read = scene.own.read
+
+    def read_while_the_loop_goes_on() -> Times | None:
+        scene.beat(100.2)
+        return read()
+
+    scene.vigil.look(100.0, 0.0)
+    monkeypatch.setattr(scene.own, "read", read_while_the_loop_goes_on)
+    scene.vigil.look(100.2, 0.17)
+    monkeypatch.undo()
+    scene.vigil.look(100.21, 0.0)
+    assert [len(stall.samples) for stall in scene.reported] == [1]
 
 
 async def test_what_is_seen_after_the_loop_got_on_is_no_sample(scene: Scene) -> None:

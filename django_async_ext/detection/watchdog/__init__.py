@@ -64,13 +64,14 @@ class Watchdog:
         known = dict(hearts.values)
         for loop in [each for each in self._vigils if each not in known]:
             del self._vigils[loop]
-        self._threads.note()
         times = []
         for loop, heart in known.items():
             if loop.is_closed():
                 hearts.end(loop)
             else:
                 times.append(self._vigil(loop, heart).look(now, overslept))
+        # Afterwards: it reads files, and meanwhile a loop that stood still goes on.
+        self._threads.note()
         return min(times, default=None)
 
     def _vigil(self, loop: AbstractEventLoop, heart: Heart) -> Vigil:

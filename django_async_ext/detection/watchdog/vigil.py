@@ -68,15 +68,17 @@ class Vigil:
             heart.explained = beats
             # What came after that beat, and while the watchdog slept.
             self._begin(min(overslept, max(0.0, now - heart.last)))
+        is_running, first = heart.loop.is_running(), heart.due + self._first
+        if is_running and now >= first:
+            self._sample()
+        # Only now: while it reads a file, a loop that stood still goes on.
         self._seen = self._watchdog.read()
-        if not heart.loop.is_running():
+        if not is_running:
             heart.paused = True
             return now + REST
-        first = heart.due + self._first
         if now < first:
             self._before, self._overslept = self._seen, 0.0
             return first
-        self._sample()
         if self._looks >= MOST and now - heart.due > LONG and self._told is None:
             self._report_unfinished(now)
         return now + STEP * GROWTH ** min(self._looks, MOST)
