@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable
+from contextvars import Token
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -44,27 +45,25 @@ class BlockingCallDetectionMiddleware:
         """As in Django."""
         if self._is_async:
             return self._acall(request)
-        with _Known(request):
+        token = _make_known(request)
+        try:
             return _timed(request, self.get_response(request))
+        finally:
+            requests.running.reset(token)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        with _Known(request):
+        token = _make_known(request)
+        try:
             return _timed(request, await self.get_response(request))
+        finally:
+            requests.running.reset(token)
 
 
-class _Known:
-    """While it is entered, the detector knows of ``request``."""
-
-    def __init__(self, request: HttpRequest) -> None:
-        self._request = request
-
-    def __enter__(self) -> None:
-        self._token = requests.running.set(self._request)
-        if _get_running_loop() is not None:
-            activation.watch_loop()
-
-    def __exit__(self, *exc: object) -> None:
-        requests.running.reset(self._token)
+def _make_known(request: HttpRequest) -> Token[HttpRequest | None]:
+    """Let the detector know of ``request``, until the token is given back."""
+    if _get_running_loop() is not None:
+        activation.watch_loop()
+    return requests.running.set(request)
 
 
 def _timed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
