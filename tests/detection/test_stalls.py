@@ -106,6 +106,13 @@ def test_many_tasks_are_one_report_unless_all_are_at_one_line() -> None:
     assert only_report().latest.place.line == 7
 
 
+def test_what_computed_is_reported_even_if_nobody_saw_it() -> None:
+    stalls.report(stall(own=0.35, overslept=0.3))
+    one = only_report().latest
+    assert (one.what, one.cause) == ("Something unseen", "cpu")
+    assert (one.place, one.request) == (stalls.NOWHERE, None)
+
+
 def test_the_machine_and_many_tasks_are_two_reports() -> None:
     stalls.report(stall(*(sample(n, turn=n) for n in range(4))))
     stalls.report(stall(sample(1), queued=0.34))

@@ -99,7 +99,9 @@ def _occurrence(stall: Stall, sample: Sample | None, why: str) -> Occurrence | N
         name = f"Thread {thread.name!r}" if thread else "Another thread"
         return _accuse(stall, why, name, _place_of(thread, stall.threads))
     if sample is None:
-        return None
+        # Python's lock was held to the end, and then the loop was quicker.
+        is_sure = why == causes.CPU
+        return _accuse(stall, why, "Something unseen", NOWHERE) if is_sure else None
     if why == causes.SATURATED:
         same = all(each.place == sample.place for each in stall.samples)
         return _accuse(stall, why, "Many tasks", sample.place if same else NOWHERE)
