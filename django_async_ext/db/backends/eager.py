@@ -56,7 +56,8 @@ def eager(cursor: Any) -> None:
     if issubclass(type(cursor), CursorProxy):
         cursor.prefetch = _ALL
     else:
-        cursor.__class__ = _eager_class(type(cursor))
+        django_class: Any = type(cursor)
+        cursor.__class__ = _eager_class(django_class)
 
 
 @cache
