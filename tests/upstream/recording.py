@@ -62,7 +62,10 @@ def record(results: Iterable[Result], path: Path) -> None:
         if not it.cannot_run or (it.label, it.mode) not in known:
             known[it.label, it.mode] = it
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_as_text([known[key] for key in sorted(known)]))
+    # In one step: who stops a run of hours does not lose what it has found.
+    beside = path.with_suffix(".part")
+    beside.write_text(_as_text([known[key] for key in sorted(known)]))
+    beside.replace(path)
 
 
 def sound(results: Iterable[Result], label: str, django: str) -> set[str]:
