@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.detector.overhead import Pair
 
 #: Pairs of the overhead: of a quick run, and of another one.
-QUICK, FULL = 40, 400
+QUICK, FULL = 40, 200
 
 
 def compare(options: argparse.Namespace, url: str) -> None:
