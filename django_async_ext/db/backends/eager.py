@@ -21,13 +21,24 @@ _ALL = 2**31 - 1
 class EagerCursor:
     """Mixed into Django's cursor class."""
 
-    rows: deque[Any]
+    rows: deque[Any] | None = None
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Execute, and read all rows."""
+        self.rows = None
         result = super().execute(*args, **kwargs)  # type: ignore[misc]
         self.rows = deque(super().fetchall())  # type: ignore[misc]
         return result
+
+    def executemany(self, *args: Any, **kwargs: Any) -> Any:
+        """Execute many; there are no rows then."""
+        self.rows = None
+        return super().executemany(*args, **kwargs)  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Close it, with the rows that are left."""
+        self.rows = None
+        super().close()  # type: ignore[misc]
 
     def fetchmany(self, size: int | None = None) -> list[Any]:
         """Return up to ``size`` rows."""
@@ -46,9 +57,8 @@ class EagerCursor:
         return self
 
     def __next__(self) -> Any:
-        if not self.rows:
-            raise StopIteration
-        return self.rows.popleft()
+        # Without rows the driver says why: they are over, or the cursor is closed.
+        return self.rows.popleft() if self.rows else super().__next__()  # type: ignore[misc]
 
 
 def eager(cursor: Any) -> None:

@@ -1,6 +1,7 @@
 """Those who share the transaction of a test take turns, on every database."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from django.db import OperationalError, connections, transaction
 
 from django_async_ext import aatomic, on_loop
 from django_async_ext.db.backends import ownership
+from django_async_ext.db.backends.eager import eager
 from tests.library.models import Author, Tag
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -107,6 +109,40 @@ async def test_a_statement_with_rows_left_hinders_nobody(alias: str) -> None:
     )
     assert rows == [("b",)]
     assert await Tag.objects.using(alias).acount() == 3
+
+
+def test_a_shared_cursor_has_the_rows_of_its_last_statement_alone() -> None:
+    with connections["sqlite"].cursor() as wrapped:
+        cursor = wrapped.cursor
+        assert (cursor.fetchone(), cursor.fetchall()) == (None, [])
+        cursor.execute("SELECT 1 UNION SELECT 2 UNION SELECT 3")
+        assert cursor.fetchmany() == [(1,)]
+        assert (next(cursor), cursor.fetchmany(5)) == ((2,), [(3,)])
+        cursor.execute("SELECT 4")
+        cursor.executemany("INSERT INTO library_tag (name) VALUES (%s)", [("a",)])
+        assert cursor.fetchone() is None
+        cursor.execute("SELECT 5")
+        with pytest.raises(sqlite3.OperationalError):
+            cursor.execute("SELECT nothing")
+        assert cursor.fetchall() == []
+        cursor.execute("SELECT 6")
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        cursor.fetchone()
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+async def test_a_cursor_of_a_worker_reads_all_rows_too() -> None:
+    names = ", ".join(f"('{number}')" for number in range(150))
+
+    def work() -> int:
+        with transaction.atomic("sqlite"), connections["sqlite"].cursor() as cursor:
+            eager(cursor.cursor)
+            cursor.execute(f"INSERT INTO library_tag (name) VALUES {names} RETURNING 1")
+            with transaction.atomic("sqlite"):
+                Tag.objects.using("sqlite").create(name="in a savepoint")
+            return len(cursor.fetchall())
+
+    assert await on_loop(work)() == 150
 
 
 async def test_a_task_that_outlives_its_block_goes_on_after_it(alias: str) -> None:
