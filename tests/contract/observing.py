@@ -28,6 +28,8 @@ SIGNALS = {
 
 #: What differs between any two runs: keys of new rows, and names made of them.
 VARYING = re.compile(r"\d{6,}(?:_x\d+)?|_django_curs_\w+")
+#: Keys of rows that were read in no order: the database's own changes at any time.
+KEYS = re.compile(r"IN \((\d+(?:, \d+)+)\)")
 #: What MySQL takes to open a connection: when that happens is the pool's business.
 SETTING_UP = re.compile(r"\s*SET SESSION TRANSACTION ISOLATION")
 WRITES = re.compile(r"^\W*(\d+ times: )?(INSERT|UPDATE|DELETE|REPLACE)", re.I)
@@ -88,7 +90,11 @@ def _plain_object(value: Any, depth: int) -> Any:
 
 
 def masked(text: str) -> str:
-    return VARYING.sub("N", text)
+    return VARYING.sub("N", KEYS.sub(_in_order, text))
+
+
+def _in_order(keys: re.Match[str]) -> str:
+    return f"IN ({', '.join(sorted(keys[1].split(', '), key=int))})"
 
 
 def _plain_error(error: BaseException) -> Any:
