@@ -11,6 +11,7 @@ import pytest_asyncio
 from django_async_ext.detection.frames import Place
 from django_async_ext.detection.reports import Key
 from django_async_ext.detection.watchdog import stalls
+from django_async_ext.detection.watchdog.alarms import Alarm
 from django_async_ext.detection.watchdog.causes import Scheduling, Threads, Times
 from django_async_ext.detection.watchdog.heart import Heart, Late
 from django_async_ext.detection.watchdog.sampling import Instruction, Look, Sample
@@ -32,7 +33,7 @@ class Scene:
         loop = asyncio.get_running_loop()
         # So rarely that it beats when the test says so, and only then.
         self.heart = Heart(loop, 3600.0, 0.04)
-        self.heart.interval = 0.01
+        self.heart.interval, self.heart.alarm = 0.01, None
         self.heart.last, self.heart.due = 100.0, 100.01
         self.looks: list[Look] = []
         self.reported: list[stalls.Stall] = []
@@ -219,3 +220,39 @@ async def test_it_says_up_to_which_beat_all_is_explained(scene: Scene) -> None:
     scene.beat(100.2)
     scene.vigil.look(100.21, 0.0)
     assert scene.heart.explained == scene.heart.beats == 1
+
+
+async def test_before_its_alarm_it_is_looked_at_from_time_to_time(
+    scene: Scene,
+) -> None:
+    scene.heart.alarm = Silent()
+    assert scene.vigil.look(100.0, 0.0) == 100.0 + REST
+    assert scene.vigil.rests
+    assert scene.vigil.calm
+    scene.vigil.look(100.04, 0.0)
+    assert not scene.vigil.rests
+    assert not scene.vigil.calm
+
+
+@pytest.mark.parametrize("comes", [True, False], ids=["it came", "it is late"])
+async def test_what_kept_the_watchdog_from_waking_counts_from_the_alarm(
+    scene: Scene, comes: bool
+) -> None:
+    scene.heart.alarm = Silent()
+    scene.vigil.look(100.0, 0.0)
+    if comes:
+        scene.beat(100.2)
+        scene.vigil.look(100.201, 0.0)
+    else:
+        scene.vigil.look(100.2, 0.0)
+        scene.beat(100.201)
+        scene.vigil.look(100.202, 0.0)
+    (stall,) = scene.reported
+    assert stall.evidence.overslept == pytest.approx(0.17, abs=0.02)
+
+
+class Silent(Alarm):
+    """An alarm whose time a test tells itself."""
+
+    def set(self, when: float) -> None:
+        pass

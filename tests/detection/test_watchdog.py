@@ -95,6 +95,26 @@ def test_a_loop_that_is_not_watched_costs_nothing(run: Any) -> None:
     assert not reports.all()
 
 
+@pytest.mark.usefixtures("started")
+def test_a_thread_that_cannot_start_is_logged_and_no_loop_watched(
+    run: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        activation.watch_loop()
+        activation.watch_loop()
+        monkeypatch.undo()
+
+    run(main())
+    assert not hearts.values
+    assert [each.message for each in caplog.records] == [
+        "The watchdog cannot start; no loop is watched."
+    ]
+
+
 def test_without_the_layer_no_loop_is_watched() -> None:
     async def main() -> None:
         activation.watch_loop()

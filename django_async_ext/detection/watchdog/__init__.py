@@ -15,6 +15,7 @@ from asyncio import AbstractEventLoop, get_running_loop
 from threading import get_native_id
 from time import monotonic
 
+from django_async_ext.detection.watchdog.alarms import Bell
 from django_async_ext.detection.watchdog.causes import Scheduling, Threads
 from django_async_ext.detection.watchdog.heart import Heart, hearts
 from django_async_ext.detection.watchdog.vigil import Vigil
@@ -28,19 +29,19 @@ class Watchdog:
     """The thread that watches."""
 
     def __init__(self) -> None:
-        self._woken = threading.Event()
+        self._bell = Bell()
         self._ended = False
         self._vigils: dict[AbstractEventLoop, Vigil] = {}
         self.thread = threading.Thread(target=self._run, name=NAME, daemon=True)
 
     def wake(self) -> None:
         """Have it look at once, since there is a loop to watch."""
-        self._woken.set()
+        self._bell.ring()
 
     def end(self) -> None:
         """Have it end, without waiting for that."""
         self._ended = True
-        self._woken.set()
+        self._bell.ring()
 
     def _run(self) -> None:
         self._threads, self._own = Threads(), Scheduling(get_native_id())
@@ -54,8 +55,9 @@ class Watchdog:
                 logger.exception("The watchdog failed; it goes on.")
                 planned = now + 1.0
             pause = None if planned is None else max(0.0, planned - monotonic())
-            if self._woken.wait(pause):
-                self._woken.clear()
+            resting = [each for each in self._vigils.values() if each.rests]
+            alarms = [each.heart.alarm for each in resting if each.heart.alarm]
+            if self._bell.wait(pause, alarms):
                 planned = None
         self._own.close()
 
@@ -70,8 +72,9 @@ class Watchdog:
                 hearts.end(loop)
             else:
                 times.append(self._vigil(loop, heart).look(now, overslept))
-        # Afterwards: it reads files, and meanwhile a loop that stood still goes on.
-        self._threads.note()
+        # Not in a stall: what the threads have used since its beginning counts.
+        if all(each.calm for each in self._vigils.values()):
+            self._threads.note()
         return min(times, default=None)
 
     def _vigil(self, loop: AbstractEventLoop, heart: Heart) -> Vigil:
@@ -104,7 +107,6 @@ def uninstall() -> None:
 
 def watch() -> None:
     """Watch the running loop."""
-    global _watchdog
     heart = hearts.values.get(get_running_loop())
     if heart is not None and not heart.paused:
         return
@@ -114,9 +116,19 @@ def watch() -> None:
         hearts.get()
     else:
         heart.resume()
+    _wake()
+
+
+def _wake() -> None:
+    global _watchdog
     if _watchdog is None:
-        _watchdog = Watchdog()
-        _watchdog.thread.start()
+        try:
+            _watchdog = Watchdog()
+            _watchdog.thread.start()
+        except (OSError, RuntimeError):
+            logger.exception("The watchdog cannot start; no loop is watched.")
+            uninstall()
+            return
     _watchdog.wake()
 
 
@@ -129,6 +141,8 @@ async def settled() -> None:
     target = heart.beats + 1 if heart is not None else 0
     while heart is not None and heart.explained < target:
         await asyncio.sleep(heart.interval)
+        if _watchdog is not None:
+            _watchdog.wake()
         # It may be uninstalled meanwhile.
         heart = hearts.values.get(get_running_loop())
 

@@ -16,7 +16,7 @@ from types import CodeType
 from typing import NamedTuple
 
 from django_async_ext.detection.settings import current
-from django_async_ext.detection.watchdog import lag
+from django_async_ext.detection.watchdog import alarms, lag
 from django_async_ext.detection.watchdog.causes import Scheduling, queued_since
 from django_async_ext.loops import PerLoop
 
@@ -59,6 +59,8 @@ class Heart:
         self.thread, self.native = get_ident(), get_native_id()
         self.scheduling = Scheduling(self.native)
         self.caller = _caller(loop)
+        #: How late a beat is that is looked at, in seconds, and what rings then.
+        self.patience, self.alarm = max(late / 2, 0.005), alarms.make()
         self.lag = lag.start()
         self.beats = self.explained = 0
         self.paused = False
@@ -70,6 +72,11 @@ class Heart:
         self.last, self.due = now, now + self.interval
         self._measure()
         self._timer: TimerHandle = self.loop.call_later(self.interval, self._beat)
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        if self.alarm is not None:
+            self.alarm.set(self.due + self.patience)
 
     def _measure(self) -> None:
         self._own, self.process = thread_time(), process_time()
@@ -112,6 +119,7 @@ class Heart:
         """Beat again, in a loop that runs again after a pause."""
         self.last = self.due = monotonic()
         self._measure()
+        self._set_alarm()
         self.paused = False
 
     def end(self) -> None:

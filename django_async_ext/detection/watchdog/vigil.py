@@ -27,12 +27,16 @@ MOST = 20
 STEP, GROWTH = 0.01, 1.2
 #: After how many seconds a stall is reported that has not ended.
 LONG = 2.0
-#: How often a loop that is not running is looked at.
+#: How often a loop is looked at that is not running, or whose alarm is set.
 REST = 1.0
 
 
 class Vigil:
-    """What the watchdog knows of one loop since its last beat."""
+    """What the watchdog knows of one loop since its last beat.
+
+    ``calm`` tells that no beat was late at the last look, and ``rests`` that there is
+    nothing to look at before its alarm rings.
+    """
 
     def __init__(
         self,
@@ -45,7 +49,7 @@ class Vigil:
         self.heart, self._threads = heart, threads
         self._watchdog = watchdog
         self._take, self._report = take, report
-        self._first = max(heart.late / 2, 0.005)
+        self.calm = self.rests = False
         self._seen = self._watchdog.read()
         self._begin()
 
@@ -62,26 +66,38 @@ class Vigil:
     def look(self, now: float, overslept: float) -> float:
         """Return when to look again; ``overslept`` is by how much this is too late."""
         heart = self.heart
+        overslept = max(overslept, self._overslept_alarm(now))
+        self.calm = self.rests = False
         self._overslept += overslept
         if (beats := heart.beats) != self._beats:
             self._explain()
             heart.explained = beats
             # What came after that beat, and while the watchdog slept.
             self._begin(min(overslept, max(0.0, now - heart.last)))
-        is_running, first = heart.loop.is_running(), heart.due + self._first
+        is_running, first = heart.loop.is_running(), heart.due + heart.patience
         if is_running and now >= first:
             self._sample()
         # Only now: while it reads a file, a loop that stood still goes on.
         self._seen = self._watchdog.read()
         if not is_running:
-            heart.paused = True
+            heart.paused = self.calm = True
             return now + REST
         if now < first:
             self._before, self._overslept = self._seen, 0.0
-            return first
+            self.calm, self.rests = True, heart.alarm is not None
+            return now + REST if self.rests else first
         if self._looks >= MOST and now - heart.due > LONG and self._told is None:
             self._report_unfinished(now)
         return now + STEP * GROWTH ** min(self._looks, MOST)
+
+    def _overslept_alarm(self, now: float) -> float:
+        """Return by how much it is too late since the alarm rang."""
+        if not self.rests:
+            return 0.0
+        # A beat that came meanwhile has put it off again.
+        missed = self.heart.missed
+        due = missed[0].due if missed else self.heart.due
+        return max(0.0, now - due - self.heart.patience)
 
     def _sample(self) -> None:
         if self._looks >= MOST:
