@@ -1,10 +1,13 @@
-"""What the detector costs a request: a trivial view with and without it, by turns.
+"""What the detector costs a request: two processes at once, of which one has it.
 
-One process for each mode. A pair is as many requests with it as without, in either
-order; the processor time of the whole process counts, the watchdog's thread included.
-All of it runs on one processor: how Django's threads meet on two changes from one
-request to the next, by more than what is measured.
-Prints one JSON list of pairs, in seconds per request.
+Both answer the same requests, through the middleware of a new Django project, and share
+one processor: whatever else the machine does slows both. Each has half of its time, and
+so a heartbeat half as often, which makes as many beats in a second of its own. Each has
+a timer pending, as under uvicorn. The processor time of the whole process counts, the
+watchdog's thread included.
+
+The module is the program of one of the two processes; it prints how many seconds of
+processor time a request took.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import asyncio
 import json
 import os
 import random
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,59 +28,88 @@ from benchmarks.detector import project
 from benchmarks.detector.child import factory_of
 from benchmarks.detector.serving import ask
 
-#: The settings of each mode: DEBUG, and whether it is switched on at all.
+#: The settings of each mode: DEBUG, and whether one of the two has the detector.
 MODES = {"none": (False, False), "production": (False, True), "debug": (True, True)}
-#: Requests of one half of a pair.
-REQUESTS = 50
-#: Seconds before each half that are not measured.
-BEGINNING = 0.1
+#: What ``startproject`` puts into MIDDLEWARE.
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+#: How long both are measured, and work before that and after it, in seconds.
+SECONDS, BEFORE, AFTER = 6.0, 6.0, 0.5
+#: Requests before that: what runs often has been made quicker then.
+WARMING = 300
+TICK = 0.1
 
 Pair = tuple[float, float]
 
 
-async def measure(pairs: int, on: bool) -> list[Pair]:
-    """Return each pair: without the detector, and with it if it is ``on``."""
+def pair(mode: str, loop: str, database: str, redis: str) -> Pair:
+    """Return the seconds of a request without the detector, and with it.
+
+    Raises ``CalledProcessError`` if one of the processes fails.
+    """
+    debug, on = MODES[mode]
+    begin = time.monotonic() + BEFORE
+    command = [sys.executable, "-m", __spec__.name, loop, str(begin), database, redis]
+    running = [
+        subprocess.Popen(
+            [*command, str(int(debug)), str(int(has_it))],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for has_it in (False, on)
+    ]
+    costs = []
+    for process in running:
+        said, error = process.communicate()
+        if process.returncode:
+            raise subprocess.CalledProcessError(
+                process.returncode, command, said, error
+            )
+        costs.append(float(json.loads(said.splitlines()[-1])))
+    without, with_it = costs
+    return without, with_it
+
+
+async def _measure(begin: float, on: bool) -> float:
     from django.core.asgi import get_asgi_application
-    from django.test import override_settings
 
-    from django_async_ext.detection import activation
+    from django_async_ext.detection.settings import current, force
 
-    plain = get_asgi_application()
-    with override_settings(MIDDLEWARE=[project.MIDDLEWARE] if on else []):
-        guarded = get_asgi_application()
-    activation.stop()
-
-    async def without() -> float:
-        return await _cost(plain)
-
-    async def with_it() -> float:
-        if on:
-            activation.start()
-        try:
-            return await _cost(guarded)
-        finally:
-            activation.stop()
-
-    for half in (without, with_it):
-        await half()
-    found = []
-    for number in range(pairs):
-        if number % 2:
-            after, before = await with_it(), await without()
-        else:
-            before, after = await without(), await with_it()
-        found.append((before, after))
-    return found
-
-
-async def _cost(application: Any) -> float:
-    await ask(application, "/hello/")
-    # The watchdog's thread begins, once in a process's life.
-    await asyncio.sleep(BEGINNING)
-    began = time.process_time()
-    for _ in range(REQUESTS):
+    if on:
+        force(HEARTBEAT=2 * current().heartbeat)
+    application = get_asgi_application()
+    ticking = asyncio.create_task(_tick())
+    for _ in range(WARMING):
         await ask(application, "/hello/")
-    return (time.process_time() - began) / REQUESTS
+    await _ask_until(begin, application)
+    before = time.process_time()
+    number = await _ask_until(begin + SECONDS, application)
+    cost = (time.process_time() - before) / number
+    # The other one is to share the processor to its own end.
+    await _ask_until(begin + SECONDS + AFTER, application)
+    ticking.cancel()
+    return cost
+
+
+async def _tick() -> None:
+    while True:  # noqa: ASYNC110
+        await asyncio.sleep(TICK)
+
+
+async def _ask_until(end: float, application: Any) -> int:
+    number = 0
+    while time.monotonic() < end:
+        await ask(application, "/hello/")
+        number += 1
+    return number
 
 
 def interval(pairs: list[Pair], rounds: int = 5000) -> tuple[float, float, float]:
@@ -94,15 +127,15 @@ def interval(pairs: list[Pair], rounds: int = 5000) -> tuple[float, float, float
 
 
 def main() -> None:
-    mode, pairs, loop, database, redis = sys.argv[1:]
-    debug, on = MODES[mode]
+    loop, begin, database, redis, debug, on = sys.argv[1:]
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    detector = [project.MIDDLEWARE] if int(on) else []
+    settings = {"DEBUG": bool(int(debug)), "MIDDLEWARE": [*detector, *MIDDLEWARE]}
     with TemporaryDirectory() as home:
-        project.use(database, redis, Path(home), DEBUG=debug)
+        project.use(database, redis, Path(home), **settings)
         with asyncio.Runner(loop_factory=factory_of(loop)) as runner:
-            found = runner.run(measure(int(pairs), on))
-    print(json.dumps(found))
+            print(json.dumps(runner.run(_measure(float(begin), bool(int(on))))))
 
 
 if __name__ == "__main__":

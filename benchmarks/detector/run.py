@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -11,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from benchmarks.database import CACHE
-from benchmarks.detector.overhead import MODES
+from benchmarks.detector.overhead import MODES, pair
 from benchmarks.detector.report import Report
 from benchmarks.detector.rounds import LOOPS, Outcome, run, save
 from benchmarks.detector.techniques import TECHNIQUES
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from benchmarks.detector.overhead import Pair
 
 #: Pairs of the overhead: of a quick run, and of another one.
-QUICK, FULL = 40, 200
+QUICK, FULL = 3, 10
 
 
 def compare(options: argparse.Namespace, url: str) -> None:
@@ -43,21 +42,20 @@ def compare(options: argparse.Namespace, url: str) -> None:
 
 
 def overhead(
-    outcome: Outcome, pairs: int, url: str
+    outcome: Outcome, number: int, url: str
 ) -> dict[tuple[str, str], list[Pair]]:
     """Return the pairs of each mode on each loop."""
     found = {}
     for mode in MODES:
         for loop in LOOPS:
             say(f"overhead, {mode} on {loop}")
-            module = "benchmarks.detector.overhead"
-            arguments = [mode, str(pairs), loop, url, os.environ["REDIS_URL"]]
-            command = [sys.executable, "-m", module, *arguments]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                outcome.failures.append(f"overhead, {mode}:\n{done.stderr[-3000:]}")
-            else:
-                found[mode, loop] = json.loads(done.stdout.splitlines()[-1])
+            try:
+                redis = os.environ["REDIS_URL"]
+                found[mode, loop] = [
+                    pair(mode, loop, url, redis) for _ in range(number)
+                ]
+            except subprocess.CalledProcessError as exc:
+                outcome.failures.append(f"overhead, {mode}:\n{exc.stderr[-3000:]}")
     return found
 
 
