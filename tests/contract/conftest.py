@@ -14,7 +14,7 @@ from pytest_django import DjangoDbBlocker
 
 from django_async_ext import on_loop
 from django_async_ext.db.connections import pool_stats
-from tests.contract.data import empty, fill, raise_sequences
+from tests.contract.data import empty, fill, keep_order, raise_sequences
 from tests.contract.observing import Observer, Outcome, contents
 from tests.db import pooling
 from tests.db.server import until
@@ -97,6 +97,7 @@ def stage(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         stack.callback(connections.close_all)
         connections.close_all()
         for alias in ALIASES:
+            keep_order(alias)
             fill(alias)
             raise_sequences(alias)
             stack.callback(empty, alias)

@@ -117,6 +117,20 @@ def empty(using: str) -> None:
             cursor.execute(f"DELETE FROM {name}")
 
 
+def keep_order(using: str) -> None:
+    """Have PostgreSQL use no room again, which it does at any time.
+
+    So rows that are read in no order come in that in which they were written, always.
+    """
+    wrapper = connections[using]
+    if wrapper.vendor != "postgresql":
+        return
+    with wrapper.cursor() as cursor:
+        for model in MODELS:
+            name = wrapper.ops.quote_name(model._meta.db_table)
+            cursor.execute(f"ALTER TABLE {name} SET (autovacuum_enabled = false)")
+
+
 def fill(using: str) -> None:
     """Put the rows back as they were."""
     with transaction.atomic(using):
