@@ -66,15 +66,14 @@ def pair(mode: str, loop: str, database: str, redis: str) -> Pair:
         )
         for has_it in (False, on)
     ]
-    costs = []
-    for process in running:
-        said, error = process.communicate()
+    # Both to their ends: what goes on would disturb the next pair.
+    said = [process.communicate() for process in running]
+    for process, (output, error) in zip(running, said, strict=True):
         if process.returncode:
             raise subprocess.CalledProcessError(
-                process.returncode, command, said, error
+                process.returncode, command, output, error
             )
-        costs.append(float(json.loads(said.splitlines()[-1])))
-    without, with_it = costs
+    without, with_it = (json.loads(output.splitlines()[-1]) for output, _ in said)
     return without, with_it
 
 

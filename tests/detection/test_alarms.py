@@ -12,7 +12,7 @@ import pytest
 from django_async_ext.detection import activation
 from django_async_ext.detection.watchdog import alarms
 from django_async_ext.detection.watchdog.alarms import Alarm, Bell
-from django_async_ext.detection.watchdog.heart import hearts
+from django_async_ext.detection.watchdog.heart import Heart, hearts
 from django_async_ext.detection.watchdog.vigil import Vigil
 
 FAR = 3600.0
@@ -71,6 +71,16 @@ def test_without_a_descriptor_there_is_no_alarm(
 
     monkeypatch.setattr(os, "timerfd_create", create)
     assert alarms.make() is None
+
+
+@pytest.mark.usefixtures("alarm")
+async def test_an_ended_heart_has_no_descriptor_left() -> None:
+    heart = Heart(asyncio.get_running_loop(), FAR, FAR)
+    assert heart.alarm is not None
+    file = heart.alarm.fileno()
+    heart.end()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(file)
 
 
 @pytest.mark.usefixtures("alarm")

@@ -251,6 +251,43 @@ async def test_what_kept_the_watchdog_from_waking_counts_from_the_alarm(
     assert stall.evidence.overslept == pytest.approx(0.17, abs=0.02)
 
 
+async def test_the_watchdog_that_rested_after_a_late_beat_was_not_kept(
+    scene: Scene,
+) -> None:
+    # No processor was free for it until that beat had put off its alarm.
+    scene.heart.alarm = Silent()
+    scene.vigil.look(100.0, 0.0)
+    scene.beat(100.06)
+    for n in range(7, 100):
+        scene.beat(100.0 + n / 100)
+    scene.vigil.look(101.0, 0.0)
+    (stall,) = scene.reported
+    assert stall.evidence.overslept <= 0.03 + 1e-6
+
+
+async def test_a_beat_that_is_being_made_is_explained(scene: Scene) -> None:
+    scene.heart.alarm = Silent()
+    scene.vigil.look(100.0, 0.0)
+    scene.vigil.look(100.035, 0.0)
+    scene.beat(100.2)
+    scene.heart.beats -= 1
+    scene.vigil.look(100.2, 0.0)
+    scene.heart.beats += 1
+    scene.vigil.look(101.2, 0.0)
+    (stall,) = scene.reported
+    assert len(stall.samples) == 1
+    assert stall.evidence.overslept <= 0.005 + 1e-6
+
+
+async def test_a_stall_that_was_reported_is_no_reason_to_note_nothing(
+    scene: Scene,
+) -> None:
+    now = 100.0
+    while not scene.reported:
+        now = scene.vigil.look(now, 0.0)
+        assert scene.vigil.calm == (now <= 100.03 or bool(scene.reported))
+
+
 class Silent(Alarm):
     """An alarm whose time a test tells itself."""
 

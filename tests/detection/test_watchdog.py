@@ -15,6 +15,7 @@ from django_async_ext.detection import activation, allow_blocking, watchdog
 from django_async_ext.detection.reports import reports
 from django_async_ext.detection.watchdog import NAME, settled
 from django_async_ext.detection.watchdog.heart import hearts
+from django_async_ext.detection.watchdog.vigil import Vigil
 
 RUNNERS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 OTHERS = {"ENDPOINTS": "off", "PRIMITIVES": "off"}
@@ -93,6 +94,26 @@ def test_a_loop_that_is_not_watched_costs_nothing(run: Any) -> None:
     assert not [thread for thread in watchdogs() if thread not in before]
     assert not hearts.values
     assert not reports.all()
+
+
+@pytest.mark.usefixtures("started")
+def test_what_fails_for_one_loop_is_tried_again_a_second_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def look(vigil: Vigil, now: float, overslept: float) -> float:
+        # As one whose alarm has rung, which another loop's failure left unseen.
+        vigil.rests = True
+        raise RuntimeError("Something is wrong.")
+
+    async def main() -> None:
+        monkeypatch.setattr(Vigil, "look", look)
+        activation.watch_loop()
+        block(1.5)
+
+    asyncio.run(main())
+    failures = [each for each in caplog.records if "it goes on" in each.message]
+    # One of them for the ring when the loop began.
+    assert 1 <= len(failures) <= 6
 
 
 @pytest.mark.usefixtures("started")

@@ -15,7 +15,7 @@ from asyncio import AbstractEventLoop, get_running_loop
 from threading import get_native_id
 from time import monotonic
 
-from django_async_ext.detection.watchdog.alarms import Bell
+from django_async_ext.detection.watchdog.alarms import Alarm, Bell
 from django_async_ext.detection.watchdog.causes import Scheduling, Threads
 from django_async_ext.detection.watchdog.heart import Heart, hearts
 from django_async_ext.detection.watchdog.vigil import Vigil
@@ -50,13 +50,12 @@ class Watchdog:
             now = monotonic()
             overslept = 0.0 if planned is None else max(0.0, now - planned)
             try:
-                planned = self._look(now, overslept)
+                planned, alarms = self._look(now, overslept), self._alarms()
             except Exception:
                 logger.exception("The watchdog failed; it goes on.")
-                planned = now + 1.0
+                # An alarm that nobody looked at would end each wait at once.
+                planned, alarms = now + 1.0, []
             pause = None if planned is None else max(0.0, planned - monotonic())
-            resting = [each for each in self._vigils.values() if each.rests]
-            alarms = [each.heart.alarm for each in resting if each.heart.alarm]
             if self._bell.wait(pause, alarms):
                 planned = None
         self._own.close()
@@ -77,6 +76,11 @@ class Watchdog:
             self._threads.note()
         return min(times, default=None)
 
+    def _alarms(self) -> list[Alarm]:
+        """Return those that are to wake it."""
+        known = [each.heart.alarm for each in self._vigils.values() if each.rests]
+        return [alarm for alarm in known if alarm is not None]
+
     def _vigil(self, loop: AbstractEventLoop, heart: Heart) -> Vigil:
         vigil = self._vigils.get(loop)
         if vigil is None or vigil.heart is not heart:
@@ -86,6 +90,8 @@ class Watchdog:
 
 _installed = False
 _watchdog: Watchdog | None = None
+#: Loops of several threads may begin at the same time.
+_lock = threading.Lock()
 
 
 def install() -> None:
@@ -100,9 +106,10 @@ def uninstall() -> None:
     _installed = False
     for loop in list(hearts.values):
         hearts.end(loop)
-    if _watchdog is not None:
-        _watchdog.end()
-        _watchdog = None
+    with _lock:
+        watchdog, _watchdog = _watchdog, None
+    if watchdog is not None:
+        watchdog.end()
 
 
 def watch() -> None:
@@ -120,16 +127,25 @@ def watch() -> None:
 
 
 def _wake() -> None:
+    try:
+        watchdog = _begun()
+    except (OSError, RuntimeError):
+        logger.exception("The watchdog cannot start; no loop is watched.")
+        uninstall()
+    else:
+        if watchdog is not None:
+            watchdog.wake()
+
+
+def _begun() -> Watchdog | None:
+    """Return the process's watchdog, begun now if there is none but should be."""
     global _watchdog
-    if _watchdog is None:
-        try:
-            _watchdog = Watchdog()
-            _watchdog.thread.start()
-        except (OSError, RuntimeError):
-            logger.exception("The watchdog cannot start; no loop is watched.")
-            uninstall()
-            return
-    _watchdog.wake()
+    with _lock:
+        if _watchdog is None and _installed:
+            watchdog = Watchdog()
+            watchdog.thread.start()
+            _watchdog = watchdog
+        return _watchdog
 
 
 async def settled() -> None:
@@ -141,15 +157,14 @@ async def settled() -> None:
     target = heart.beats + 1 if heart is not None else 0
     while heart is not None and heart.explained < target:
         await asyncio.sleep(heart.interval)
-        if _watchdog is not None:
-            _watchdog.wake()
+        _wake()
         # It may be uninstalled meanwhile.
         heart = hearts.values.get(get_running_loop())
 
 
 def _after_fork() -> None:
-    global _watchdog
-    _watchdog = None
+    global _watchdog, _lock
+    _watchdog, _lock = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

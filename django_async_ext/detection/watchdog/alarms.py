@@ -16,7 +16,11 @@ import time
 from collections.abc import Iterable
 from math import ceil
 
-if sys.version_info >= (3, 13) and sys.platform == "linux":
+if (
+    sys.version_info >= (3, 13)
+    and sys.platform == "linux"
+    and hasattr(os, "timerfd_create")
+):
 
     class Alarm:
         """A timer that rings at the time, of ``time.monotonic()``, last set."""
@@ -35,7 +39,7 @@ if sys.version_info >= (3, 13) and sys.platform == "linux":
             return self._file
 
         def __del__(self) -> None:
-            # Not when its heart ends: the watchdog may be waiting for it just now.
+            # Not when its heart ends: the watchdog may wait for it until it wakes.
             if self._file >= 0:
                 os.close(self._file)
 

@@ -75,8 +75,8 @@ class Heart:
         self._set_alarm()
 
     def _set_alarm(self) -> None:
-        if self.alarm is not None:
-            self.alarm.set(self.due + self.patience)
+        if (alarm := self.alarm) is not None:
+            alarm.set(self.due + self.patience)
 
     def _measure(self) -> None:
         self._own, self.process = thread_time(), process_time()
@@ -126,6 +126,7 @@ class Heart:
         """Beat no more; what was counted stays."""
         lag.end(self.lag)
         self.scheduling.close()
+        self.alarm = None
         # Elsewhere it would not be safe; the timer ends by itself then.
         if get_ident() == self.thread and not self.loop.is_closed():
             self._timer.cancel()

@@ -34,8 +34,8 @@ REST = 1.0
 class Vigil:
     """What the watchdog knows of one loop since its last beat.
 
-    ``calm`` tells that no beat was late at the last look, and ``rests`` that there is
-    nothing to look at before its alarm rings.
+    ``calm`` tells that nothing at the last look was still to be explained, and
+    ``rests`` that there is nothing to look at before its alarm rings.
     """
 
     def __init__(
@@ -66,14 +66,19 @@ class Vigil:
     def look(self, now: float, overslept: float) -> float:
         """Return when to look again; ``overslept`` is by how much this is too late."""
         heart = self.heart
-        overslept = max(overslept, self._overslept_alarm(now))
-        self.calm = self.rests = False
+        rested, self.calm, self.rests = self.rests, False, False
         self._overslept += overslept
-        if (beats := heart.beats) != self._beats:
+        # A beat that is just being made is in missed, and not yet in beats.
+        if heart.beats != self._beats or heart.missed:
+            if rested and heart.missed:
+                late = heart.missed[0]
+                # It slept on if that beat put the alarm off before it could wake.
+                self._oversleep_alarm(late.due, min(now, late.beat))
             self._explain()
-            heart.explained = beats
             # What came after that beat, and while the watchdog slept.
             self._begin(min(overslept, max(0.0, now - heart.last)))
+        if rested:
+            self._oversleep_alarm(heart.due, now)
         is_running, first = heart.loop.is_running(), heart.due + heart.patience
         if is_running and now >= first:
             self._sample()
@@ -88,16 +93,13 @@ class Vigil:
             return now + REST if self.rests else first
         if self._looks >= MOST and now - heart.due > LONG and self._told is None:
             self._report_unfinished(now)
+        self.calm = self._told is not None
         return now + STEP * GROWTH ** min(self._looks, MOST)
 
-    def _overslept_alarm(self, now: float) -> float:
-        """Return by how much it is too late since the alarm rang."""
-        if not self.rests:
-            return 0.0
-        # A beat that came meanwhile has put it off again.
-        missed = self.heart.missed
-        due = missed[0].due if missed else self.heart.due
-        return max(0.0, now - due - self.heart.patience)
+    def _oversleep_alarm(self, due: float, until: float) -> None:
+        """Note that the alarm of the beat that was ``due`` rang, until that time."""
+        overslept = until - due - self.heart.patience
+        self._overslept = max(self._overslept, overslept)
 
     def _sample(self) -> None:
         if self._looks >= MOST:
@@ -111,6 +113,7 @@ class Vigil:
 
     def _explain(self) -> None:
         """Report each stall that has ended since."""
+        beats = self.heart.beats
         while self.heart.missed:
             late = self.heart.missed.popleft()
             seen = late.number == self._beats + 1
@@ -120,6 +123,7 @@ class Vigil:
                 stalls.prolong(self._told, stall)
             else:
                 self._report(stall)
+        self.heart.explained = beats
 
     def _report_unfinished(self, now: float) -> None:
         heart, times = self.heart, self.heart.scheduling.read()
