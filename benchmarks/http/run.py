@@ -82,7 +82,7 @@ def fill(url: str) -> None:
 @contextmanager
 def cores(chosen: Plan, inspector: Inspector) -> Iterator[None]:
     """Keep this process and the database's new sessions off the servers' core."""
-    ours = [os.getpid(), *filter(None, [inspector.server])]
+    ours = [os.getpid(), *inspector.servers]
     before = {pid: os.sched_getaffinity(pid) for pid in ours}
     try:
         for pid in ours:
