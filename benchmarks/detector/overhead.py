@@ -27,19 +27,10 @@ from typing import Any
 from benchmarks.detector import project
 from benchmarks.detector.child import factory_of
 from benchmarks.detector.serving import ask
+from benchmarks.startproject import MIDDLEWARE
 
 #: The settings of each mode: DEBUG, and whether one of the two has the detector.
 MODES = {"none": (False, False), "production": (False, True), "debug": (True, True)}
-#: What ``startproject`` puts into MIDDLEWARE.
-MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-]
 #: How long both are measured, and work before that and after it, in seconds.
 SECONDS, BEFORE, AFTER = 6.0, 6.0, 0.5
 #: Requests before that: what runs often has been made quicker then.

@@ -96,7 +96,12 @@ async def test_two_cursors_share_a_lease(database: None) -> None:
 
 
 async def test_a_dropped_cursor_ends_the_lease(database: None) -> None:
-    await on_loop(lambda: connections["sqlite"].cursor().execute("SELECT 1"))()
+    def work() -> int:
+        cursor = connections["sqlite"].cursor()
+        cursor.execute("SELECT 1")
+        return int(pool_stats("sqlite")["in_use"])
+
+    assert await on_loop(work)() == 1
     await until(lambda: pool_stats("sqlite")["in_use"] == 0)
 
 

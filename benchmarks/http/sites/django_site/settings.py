@@ -7,6 +7,7 @@ environment variables, which ``benchmarks.http.peers`` sets.
 import os
 from pathlib import Path
 
+from benchmarks import startproject
 from benchmarks.django_project import address
 
 SECRET_KEY = "benchmarks"
@@ -25,15 +26,7 @@ INSTALLED_APPS = [
     "benchmarks.http.sites.django_site",
 ]
 
-MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-]
+MIDDLEWARE = startproject.MIDDLEWARE
 
 ROOT_URLCONF = "benchmarks.http.sites.django_site.urls"
 
