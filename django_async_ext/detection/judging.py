@@ -45,7 +45,8 @@ def judge(endpoint: Endpoint, frame: FrameType, *subject: Any) -> None:
     try:
         error = _judged(endpoint, frame, subject)
     except Exception:
-        logger.exception("The detector failed on %s; the call goes on.", endpoint.name)
+        failure = "The detector failed on %s; the call goes on."
+        logger.exception(describe("detector-failed", failure), endpoint.name)
         return
     finally:
         _judging.reset(token)

@@ -19,6 +19,7 @@ from django_async_ext.detection.watchdog.alarms import Alarm, Bell
 from django_async_ext.detection.watchdog.causes import Scheduling, Threads
 from django_async_ext.detection.watchdog.heart import Heart, hearts
 from django_async_ext.detection.watchdog.vigil import Vigil
+from django_async_ext.exceptions import describe
 
 NAME = "async-ext-watchdog"
 
@@ -52,7 +53,9 @@ class Watchdog:
             try:
                 planned, alarms = self._look(now, overslept), self._alarms()
             except Exception:
-                logger.exception("The watchdog failed; it goes on.")
+                logger.exception(
+                    describe("detector-failed", "The watchdog failed; it goes on.")
+                )
                 # An alarm that nobody looked at would end each wait at once.
                 planned, alarms = now + 1.0, []
             pause = None if planned is None else max(0.0, planned - monotonic())
@@ -130,7 +133,8 @@ def _wake() -> None:
     try:
         watchdog = _begun()
     except (OSError, RuntimeError):
-        logger.exception("The watchdog cannot start; no loop is watched.")
+        failure = "The watchdog cannot start; no loop is watched."
+        logger.exception(describe("watchdog-cannot-start", failure))
         uninstall()
     else:
         if watchdog is not None:
