@@ -116,9 +116,8 @@ async def test_a_predicate_that_fails_breaks_nothing(
     assert samples.plain(7) == 7
     assert not found()
     (record,) = caplog.records
-    assert record.getMessage().startswith(
-        "The detector failed on tests.detection.samples.plain; the call goes on. See http"
-    )
+    failure = "The detector failed on tests.detection.samples.plain; the call goes on."
+    assert record.getMessage().startswith(failure)
 
 
 async def test_a_rule_that_is_off_is_silent(detecting: Any) -> None:
