@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial, wraps
 from types import FrameType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from greenlet import getcurrent, greenlet
@@ -46,24 +46,34 @@ class _Bridge(greenlet):
     its first call cost more than all the switches of an ordinary query.
     """
 
-    busy = False
-    abandoned = False
-    shields = 0
-    stepped = 0
-    # While it drives a coroutine in which only let_wait() may wait: see driving.
-    reserved = False
-    # Only the task's id: no cycle through a suspended greenlet is ever collected.
-    task = 0
-    owed: asyncio.CancelledError | None = None
-    result: Any = None
-    raised: BaseException | None = None
+    # Attributes of a greenlet are quicker to reach as slots than in its dictionary.
+    __slots__ = (
+        "abandoned",
+        "busy",
+        "owed",
+        "raised",
+        "reserved",
+        "result",
+        "shields",
+        "stepped",
+        "task",
+    )
     # Never None: a bridge is given the greenlet of its coroutine.
     parent: greenlet
     # By the frame in which the stack of each ends.
-    known: WeakValueDictionary[int, _Bridge] = WeakValueDictionary()
+    known: ClassVar[WeakValueDictionary[int, _Bridge]] = WeakValueDictionary()
 
     def __init__(self) -> None:
         super().__init__(_serve_calls)
+        self.busy = self.abandoned = False
+        self.shields = self.stepped = 0
+        # While it drives a coroutine in which only let_wait() may wait: see driving.
+        self.reserved = False
+        # Only the task's id: no cycle through a suspended greenlet is ever collected.
+        self.task = 0
+        self.owed: asyncio.CancelledError | None = None
+        self.result: Any = None
+        self.raised: BaseException | None = None
         self.switch()
         self.known[id(self.gr_frame)] = self
 
@@ -164,7 +174,9 @@ async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     if (handled := sys.exception()) is not None:
         fn = partial(handling, handled, fn)
     bridge = _take_bridge()
-    bridge.parent = parent
+    # Nearly always it is the same one, and to set it costs more than a call.
+    if bridge.parent is not parent:
+        bridge.parent = parent
     # One context on both sides: what either sets, the other sees.
     bridge.gr_context = parent.gr_context
     bridge.busy = True
@@ -184,7 +196,8 @@ async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         else:
             # It may be another one: that of an eager task's creator, or that in
             # which the garbage collector ran.
-            bridge.parent = getcurrent()
+            if bridge.parent is not (parent := getcurrent()):
+                bridge.parent = parent
             result = bridge.switch(value)
             # What was waited for may end with its last reference: a cursor's lease.
             value = None

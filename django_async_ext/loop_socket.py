@@ -23,6 +23,7 @@ import socket
 import ssl
 from asyncio import _get_running_loop
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -44,6 +45,10 @@ _DEAD_AFTER = {
     "TCP_USER_TIMEOUT": 60_000,
 }
 
+#: For how many seconds a peer that was heard of is taken to be there. To look each time
+#: would be a system call for each command of a busy pool.
+_FRESH = 0.001
+
 #: The longest that TLS encrypts as one; a read never returns more.
 _RECORD = 16 * 1024
 
@@ -61,6 +66,8 @@ class LoopSocket(socket.socket):
     #: Whether the last read took all that it could. An answer that has just been
     #: asked for is not there yet: to try at once would be a system call in vain.
     _has_more = False
+    #: When something last came that was waited for, by ``monotonic()``.
+    _heard = -inf
 
     def __init__(
         self,
@@ -204,8 +211,11 @@ class LoopSocket(socket.socket):
     def is_dropped(self) -> bool:
         """Tell, without waiting, whether an idle connection can be used no more.
 
-        That is so when the peer has closed it, or has sent what nobody asked for.
+        That is so when the peer has closed it, or has sent what nobody asked for;
+        whose last answer came within a millisecond is not looked at.
         """
+        if monotonic() - self._heard < _FRESH:
+            return False
         before, self._timeout = self._timeout, 0.0
         # Where C waits for nothing any more, there is nothing to arrange.
         is_plain = self._native == 0.0 and type(self) is LoopSocket
@@ -284,7 +294,9 @@ class LoopSocket(socket.socket):
             self._unwatch()
             watcher = self._watcher = Watcher(self.fileno())
         ready = watcher.wait(not write, write, self._left(deadline))
-        if not any(ready) and self._watcher is watcher:
+        if ready[0]:
+            self._heard = monotonic()
+        elif not ready[1] and self._watcher is watcher:
             raise TimeoutError("timed out")
 
     def _deadline(self) -> float | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import math
 import os
 import socket
 import ssl
@@ -580,6 +581,24 @@ def test_an_idle_connection_tells_whether_it_was_dropped(pair: Pair) -> None:
 def test_a_connection_with_an_answer_to_nothing_counts_as_dropped(pair: Pair) -> None:
     pair[1].sendall(b"surprise")
     assert on_asyncio(pair[0].is_dropped)
+
+
+def test_a_connection_that_has_just_answered_is_not_looked_at(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+
+    def look() -> list[bool]:
+        theirs.sendall(b"answer")
+        assert ours.recv(6) == b"answer"
+        theirs.close()
+        seen = []
+        for fresh in (math.inf, 0):
+            monkeypatch.setattr(loop_socket, "_FRESH", fresh)
+            seen.append(ours.is_dropped())
+        return seen
+
+    assert on_asyncio(look) == [False, True]
 
 
 # Who may use it

@@ -7,12 +7,16 @@ whole, inside the bridge. What that method waits for is the subclass's matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial, wraps
 from inspect import isawaitable
 from typing import Any
 
-from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+from django.core.cache.backends.base import (
+    DEFAULT_TIMEOUT,
+    BaseCache,
+    default_key_func,
+)
 
 from django_async_ext.bridge import await_, run
 from django_async_ext.threads import FILES
@@ -26,6 +30,10 @@ METHODS = (
     *("get_many", "get_or_set", "set_many", "delete_many"),
     *("incr", "decr", "incr_version", "decr_version"),
 )
+
+
+#: What a class has of its own that makes or examines keys otherwise than Django.
+_MAKING_KEYS = ("make_key", "make_and_validate_key", "validate_key")
 
 
 def _over_bridge(name: str) -> AsyncMethod:
@@ -66,6 +74,29 @@ class LoopCache(BaseCache):
         """As in Django, which examines every key by a regular expression."""
         if not (len(key) < 250 and key.isprintable() and " " not in key):
             super().validate_key(key)
+
+    def make_and_validate_keys(
+        self, keys: Iterable[Any], version: int | None = None
+    ) -> dict[str, Any]:
+        """Return ``keys`` by what they are in the cache, made as Django makes each.
+
+        All are made and examined at once where the class leaves that to Django.
+        """
+        cls: Any = type(self)
+        if self.key_func is not default_key_func or not all(
+            getattr(cls, name) is getattr(LoopCache, name) for name in _MAKING_KEYS
+        ):
+            return {self.make_and_validate_key(key, version): key for key in keys}
+        begin = f"{self.key_prefix}:{self.version if version is None else version}:"
+        made = {f"{begin}{key!s}": key for key in keys}
+        self._validate_keys(made)
+        return made
+
+    def _validate_keys(self, keys: Collection[str]) -> None:
+        text, longest = "".join(keys), max(map(len, keys), default=0)
+        if not (longest < 250 and text.isprintable() and " " not in text):
+            for key in keys:
+                self.validate_key(key)
 
     async def aget_or_set(
         self,

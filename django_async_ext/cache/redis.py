@@ -20,6 +20,8 @@ from django_async_ext.cache.base import LoopCache
 from django_async_ext.loops import PerLoop
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django_async_ext.cache.redis_loop import LoopConnectionPool
 
 #: What every pickle begins with since protocol 2, and no number.
@@ -178,3 +180,11 @@ class RedisCache(LoopCache, redis.RedisCache):
     def __init__(self, server: Any, params: dict[str, Any]) -> None:
         super().__init__(server, params)
         self._class = RedisCacheClient
+
+    def get_many(
+        self, keys: Iterable[Any], version: int | None = None
+    ) -> dict[Any, Any]:
+        """As in Django, which makes and examines each key by five calls."""
+        made = self.make_and_validate_keys(keys, version)
+        found = self._cache.get_many(made.keys())
+        return {made[key]: value for key, value in found.items()}

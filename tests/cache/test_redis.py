@@ -7,6 +7,7 @@ import os
 import pickle
 import threading
 import uuid
+import warnings
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 import trustme
+from django.core.cache.backends.base import BaseCache, InvalidCacheKey
 from django.core.cache.backends.redis import RedisCache as StockCache
 from redis import Redis as StockRedis
 from redis import exceptions
@@ -180,6 +182,71 @@ async def test_many_keys_take_one_round_trip(redis: Redis, writes: list[int]) ->
     assert len(writes) == 3
     await cache.adelete_many(values)
     assert len(writes) == 4
+
+
+def by_tenant(self: BaseCache, key: Any, version: int | None = None) -> str:
+    return f"tenant-{BaseCache.make_key(self, key, version)}"
+
+
+def strictly(self: BaseCache, key: str) -> None:
+    if "0" in key:
+        raise InvalidCacheKey(key)
+
+
+def shouting(self: Any, key: Any, version: int | None = None) -> str:
+    return str(BaseCache.make_and_validate_key(self, key, version)).upper()
+
+
+def reversing(key: Any, prefix: str, version: int) -> str:
+    return f"{version}:{prefix}:{str(key)[::-1]}"
+
+
+@pytest.mark.parametrize(
+    ("methods", "params"),
+    [
+        ({}, {}),
+        ({}, {"KEY_PREFIX": "p", "VERSION": 7}),
+        ({}, {"KEY_FUNCTION": reversing}),
+        ({"make_key": by_tenant}, {}),
+        ({"validate_key": strictly}, {}),
+        ({"make_and_validate_key": shouting}, {}),
+    ],
+)
+@pytest.mark.parametrize("version", [None, 3])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["a", "b", "a"],
+        [1, True, 2.5, None, ("t",)],
+        ["with space", "b"],
+        ["b", "control\n"],
+        ["x" * 300, "y" * 246],
+        ["nul\0", "ä"],
+        ["10"],
+        [],
+    ],
+)
+def test_many_keys_are_made_and_examined_as_djangos(
+    redis: Redis, methods: Any, params: Any, version: int | None, keys: list[Any]
+) -> None:
+    def outcome(backend: Any) -> Any:
+        made = type("Made", (backend,), methods)(redis.url, params)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            with suppress(InvalidCacheKey):
+                for key in keys[:-1]:
+                    made.set(key, str(key), version=version)
+            del warned[:]
+            try:
+                found = made.get_many(iter(keys), version=version)
+            except InvalidCacheKey as error:
+                found = error.args
+        made._cache.get_client().connection_pool.disconnect()
+        return found, [str(warning.message) for warning in warned]
+
+    expected = outcome(StockCache)
+    assert outcome(RedisCache) == expected
+    assert expected != ({}, []) or not keys or len(keys) == 1
 
 
 async def test_a_counter_takes_one_round_trip_too(
