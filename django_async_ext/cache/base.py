@@ -77,7 +77,7 @@ class LoopCache(BaseCache):
 
     def make_and_validate_keys(
         self, keys: Iterable[Any], version: int | None = None
-    ) -> dict[str, Any]:
+    ) -> dict[Any, Any]:
         """Return ``keys`` by what they are in the cache, made as Django makes each.
 
         All are made and examined at once where the class leaves that to Django.
