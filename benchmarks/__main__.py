@@ -9,19 +9,22 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.caches import CacheReport
+from benchmarks.caches import REDIS, REDIS_ASYNCIO, CacheReport
 from benchmarks.cases import CACHE_CASES, CASES, DATABASE_CASES
 from benchmarks.database import CACHE, Inspector, benchmark_database, fill
 from benchmarks.detector.techniques import TECHNIQUES
 from benchmarks.http.cases import CASES as HTTP_CASES
 from benchmarks.http.peers import PEERS
 from benchmarks.modes import CACHE_MODES, MODES
+from benchmarks.pairs import run_pairs
 from benchmarks.protocol import Config
 from benchmarks.report import Report
 from benchmarks.rounds import Plan, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from benchmarks.pairs import Pairs
 
 
 def main() -> None:
@@ -54,7 +57,9 @@ def compare(chosen: Plan, options: argparse.Namespace) -> None:
     inspector = Inspector(chosen.config.url)
     before = os.getloadavg()[0]
     outcome = run(chosen, inspector)
-    report = (CacheReport if options.cache else Report)(chosen, outcome)
+    report = Report(chosen, outcome)
+    if options.cache:
+        report = CacheReport(chosen, outcome, against_redis(chosen, inspector))
     facts = {
         "python": platform.python_version(),
         **(redis_version() if options.cache else postgresql_version(inspector)),
@@ -76,6 +81,12 @@ def compare(chosen: Plan, options: argparse.Namespace) -> None:
     print(f"\nAll samples: {path}")
     if options.rst and isinstance(report, CacheReport):
         report.write(options.rst, facts)
+
+
+def against_redis(chosen: Plan, inspector: Inspector) -> list[Pairs]:
+    if not {REDIS, REDIS_ASYNCIO} <= {*chosen.modes}:
+        return []
+    return run_pairs(chosen, inspector, REDIS, REDIS_ASYNCIO)
 
 
 def postgresql_version(inspector: Inspector) -> dict[str, str]:

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks.cases import CACHE_CASES
 from benchmarks.chart import Panel, chart
+from benchmarks.figures import interval
 from benchmarks.http.report import rst
-from benchmarks.report import Figure, Report, cpu, rate, threads
+from benchmarks.report import Figure, Report, cpu, rate, threads, verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from benchmarks.pairs import Pairs
+    from benchmarks.rounds import Outcome, Plan
+
 REDIS, LOCMEM = "cache-ext", "locmem-ext"
+REDIS_ASYNCIO = "redis-asyncio"
 OF_LOCMEM = (LOCMEM, "locmem-django")
 Cell = Callable[[str, str, int], str]
 
@@ -24,8 +29,12 @@ class CacheReport(Report):
     # Those to PostgreSQL are counted.
     resources: ClassVar[dict[str, Figure]] = {"threads": threads}
 
+    def __init__(self, plan: Plan, outcome: Outcome, pairs: list[Pairs]) -> None:
+        super().__init__(plan, outcome)
+        self.pairs = pairs
+
     def _cpu_cell(self, mode: str, case: str, concurrency: int) -> str:
-        return self._with_ratio(cpu, "redis-asyncio", mode, case, concurrency)
+        return self._with_ratio(cpu, REDIS_ASYNCIO, mode, case, concurrency)
 
     def _rate_cell(self, mode: str, case: str, concurrency: int) -> str:
         against = OF_LOCMEM[1] if mode in OF_LOCMEM else "cache-django"
@@ -38,12 +47,14 @@ class CacheReport(Report):
         )
 
     def targets(self) -> Iterable[list[str]]:
-        """3 times Django's awaitables and redis.asyncio's rate; 20 times locmem's."""
+        """3 times Django's awaitables, 20 times locmem's, and redis.asyncio's CPU."""
         for at in self.plan.concurrency:
             for case in CACHE_CASES:
                 yield from self._target(case, at, REDIS, "cache-django", 3.0)
-                yield from self._target(case, at, REDIS, "redis-asyncio", 1.0)
                 yield from self._target(case, at, LOCMEM, OF_LOCMEM[1], 20.0)
+        for pairs in self.pairs:
+            if pairs.ratios:
+                yield self._against_redis(pairs)
 
     def _target(
         self, case: str, at: int, mode: str, against: str, least: float
@@ -53,6 +64,13 @@ class CacheReport(Report):
             said = self._verdict(found >= least, at, (mode, case), (against, case))
             name = f"rate of {mode} {case} against {against}, concurrency {at}"
             yield [name, f"{found:.2f}", f">= {least:g}", said]
+
+    def _against_redis(self, pairs: Pairs) -> list[str]:
+        middle, low, high = interval(pairs.ratios)
+        said = verdict(middle >= 1.0) + "?" * (low < 1.0 <= middle)
+        what = f"{pairs.case}, concurrency {pairs.concurrency}"
+        name = f"CPU of {pairs.against} against {pairs.mode}, {what}"
+        return [name, f"{middle:.2f} ({low:.2f} to {high:.2f})", ">= 1", said]
 
     # For the documentation
 

@@ -7,6 +7,7 @@ more than ``QUIET`` processors are left out; where there are no others all count
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from statistics import median
 from typing import Generic, Protocol, TypeVar
@@ -64,3 +65,16 @@ def mark(samples: list[S], figure: Callable[[S], float]) -> str:
     values = [figure(sample) for sample in samples]
     unsteady = max(values) > min(values) * (1 + UNSTEADY)
     return "~" * unsteady + "*" * any(sample.others > QUIET for sample in samples)
+
+
+def interval(values: list[float], rounds: int = 5000) -> tuple[float, float, float]:
+    """Return the median, and between what 95% of the medians lie that chance allows.
+
+    The interval is a bootstrap's; the seed is fixed.
+    """
+    chance = random.Random(1)
+    medians = sorted(
+        median(chance.choices(values, k=len(values))) for _ in range(rounds)
+    )
+    low, high = medians[int(rounds * 0.025)], medians[int(rounds * 0.975) - 1]
+    return median(values), low, high

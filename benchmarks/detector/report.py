@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.detector.overhead import interval
 from benchmarks.detector.rounds import LOOPS
 from benchmarks.detector.techniques import TECHNIQUES
+from benchmarks.figures import interval
 from benchmarks.http.report import rst
 from benchmarks.report import grid, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from benchmarks.detector.overhead import Pair
     from benchmarks.detector.rounds import Outcome, Verdict
 
 Table = tuple[str, list[str], list[list[str]]]
@@ -25,10 +24,10 @@ MOST = 0.01
 
 
 class Report:
-    """The verdicts, and the pairs of the overhead by mode and loop."""
+    """The verdicts, and the costs of the detector by mode and loop."""
 
     def __init__(
-        self, outcome: Outcome, overhead: dict[tuple[str, str], list[Pair]]
+        self, outcome: Outcome, overhead: dict[tuple[str, str], list[float]]
     ) -> None:
         self.outcome, self.overhead = outcome, overhead
         said = {each.technique for each in outcome.verdicts}
@@ -88,8 +87,8 @@ class Report:
 
     def _costs(self) -> list[list[str]]:
         rows = []
-        for (mode, loop), pairs in self.overhead.items():
-            cost, low, high = interval(pairs)
+        for (mode, loop), costs in self.overhead.items():
+            cost, low, high = interval(costs)
             rows.append([mode, loop, f"{cost:+.1%}", f"{low:+.1%} to {high:+.1%}"])
         return rows
 
@@ -99,9 +98,9 @@ class Report:
                 continue
             for loop in LOOPS:
                 yield from self._targets_of(name, loop)
-        for (mode, loop), pairs in self.overhead.items():
+        for (mode, loop), costs in self.overhead.items():
             if mode == "production":
-                cost, _, high = interval(pairs)
+                cost, _, high = interval(costs)
                 said = verdict(cost <= MOST) + "?" * (high > MOST >= cost)
                 yield [f"CPU in production, {loop}", f"{cost:+.1%}", "<= 1%", said]
 

@@ -18,7 +18,6 @@ from benchmarks.detector.techniques import TECHNIQUES
 if TYPE_CHECKING:
     import argparse
 
-    from benchmarks.detector.overhead import Pair
 
 #: Pairs of the overhead: of a quick run, and of another one.
 QUICK, FULL = 3, 10
@@ -43,8 +42,8 @@ def compare(options: argparse.Namespace, url: str) -> None:
 
 def overhead(
     outcome: Outcome, number: int, url: str
-) -> dict[tuple[str, str], list[Pair]]:
-    """Return the pairs of each mode on each loop."""
+) -> dict[tuple[str, str], list[float]]:
+    """Return what was measured of the detector, by mode and loop."""
     found = {}
     for mode in MODES:
         for loop in LOOPS:

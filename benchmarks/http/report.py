@@ -154,7 +154,7 @@ class Report:
 
     def save(self, path: Path, facts: Mapping[str, object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        plan, outcome = map(dataclasses.asdict, (self.plan, self.outcome))
+        plan, outcome = dataclasses.asdict(self.plan), dataclasses.asdict(self.outcome)
         targets = list(self.targets())
         data = {**facts, "plan": plan, **outcome, "targets": targets}
         path.write_text(json.dumps(data, indent=1))

@@ -35,7 +35,7 @@ class DjangoCache(AsyncMode):
     """The awaitables of a backend of Django's interface."""
 
     backend: ClassVar[str]
-    packages = ("redis", "hiredis")
+    packages: ClassVar[tuple[str, ...]] = ("redis", "hiredis")
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -134,7 +134,7 @@ class RedisAsyncio(AsyncMode):
         from redis.asyncio import BlockingConnectionPool, Redis
 
         pool = BlockingConnectionPool.from_url(redis_url(), max_connections=50)
-        self.client = Redis(connection_pool=pool)
+        self.client: Any = Redis(connection_pool=pool)
         await self.client.set("key", pickled(VALUE))
         await self.client.set("counter", 0)
         await self.client.mset(pickled_values())
@@ -165,7 +165,7 @@ class RedisSync(SyncMode):
         from redis import BlockingConnectionPool, Redis
 
         pool = BlockingConnectionPool.from_url(redis_url(), max_connections=50)
-        self.client = Redis(connection_pool=pool)
+        self.client: Any = Redis(connection_pool=pool)
         self.client.set("key", pickled(VALUE))
         self.client.set("counter", 0)
         self.client.mset(pickled_values())

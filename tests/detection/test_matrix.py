@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.detector.calls import OPERATIONS
 from benchmarks.detector.operations import Operation
-from benchmarks.detector.overhead import interval
+from benchmarks.figures import interval
 
 BLOCKING = [each for each in OPERATIONS if each.blocks]
 HARMLESS = [each for each in OPERATIONS if not each.blocks]
@@ -30,6 +30,6 @@ def test_a_harmless_operation_has_none() -> None:
 
 
 def test_the_interval_holds_the_median() -> None:
-    middle, low, high = interval([(1.0, 1.0 + n / 100) for n in range(20)])
+    middle, low, high = interval([n / 100 for n in range(20)])
     assert low <= middle <= high
     assert middle == pytest.approx(0.095)

@@ -6,7 +6,7 @@ import asyncio
 import os
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader
 from psycopg_pool import AsyncConnectionPool
@@ -50,7 +50,8 @@ async def lifespan(application: Starlette) -> AsyncIterator[None]:
 async def row(pk: int) -> dict[str, int]:
     async with pool.connection() as connection:
         cursor = await connection.execute(GET, [pk])
-        return dict(zip(("id", "randomNumber"), await cursor.fetchone(), strict=True))
+        found: Any = await cursor.fetchone()
+        return dict(zip(("id", "randomNumber"), found, strict=True))
 
 
 async def plaintext(request: Request) -> PlainTextResponse:

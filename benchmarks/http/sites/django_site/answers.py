@@ -44,5 +44,5 @@ def fortunes_answer(request: HttpRequest, rows: list[Fortune]) -> HttpResponse:
     return render(request, "fortunes.html", {"fortunes": rows})
 
 
-def who_answer(user: Any, visits: int) -> JsonResponse:
+def who_answer(user: Any, visits: Any) -> JsonResponse:
     return JsonResponse({"username": user.get_username(), "visits": visits})

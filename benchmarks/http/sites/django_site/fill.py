@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from importlib import import_module
+from typing import Any
 
 from benchmarks.http.cases import FORTUNES, ROWS, SESSION_KEY, USERNAME, VISITS
 
@@ -38,7 +39,8 @@ def log_in() -> None:
     from django.conf import settings
     from django.contrib import auth
 
-    user = auth.get_user_model().objects.create_user(USERNAME)
+    users: Any = auth.get_user_model().objects
+    user = users.create_user(USERNAME)
     store = import_module(settings.SESSION_ENGINE).SessionStore()
     store[auth.SESSION_KEY] = str(user.pk)
     store[auth.BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
