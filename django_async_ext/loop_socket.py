@@ -45,9 +45,9 @@ _DEAD_AFTER = {
     "TCP_USER_TIMEOUT": 60_000,
 }
 
-#: For how many seconds a peer that was heard of is taken to be there. To look each time
-#: would be a system call for each command of a busy pool.
-_FRESH = 0.001
+#: For how many seconds the pools take a peer that they heard of to be there. To look
+#: each time would be a system call for each command.
+JUST_NOW = 0.001
 
 #: The longest that TLS encrypts as one; a read never returns more.
 _RECORD = 16 * 1024
@@ -208,13 +208,13 @@ class LoopSocket(socket.socket):
             return error.errno
         return 0
 
-    def is_dropped(self) -> bool:
+    def is_dropped(self, trusted: float = 0.0) -> bool:
         """Tell, without waiting, whether an idle connection can be used no more.
 
-        That is so when the peer has closed it, or has sent what nobody asked for;
-        whose last answer came within a millisecond is not looked at.
+        That is so when the peer has closed it, or has sent what nobody asked for. It
+        is not looked at when the last answer came within ``trusted`` seconds.
         """
-        if monotonic() - self._heard < _FRESH:
+        if monotonic() - self._heard < trusted:
             return False
         before, self._timeout = self._timeout, 0.0
         # Where C waits for nothing any more, there is nothing to arrange.

@@ -21,7 +21,7 @@ from pymemcache.pool import ObjectPool
 
 from django_async_ext.exceptions import describe
 from django_async_ext.locks import Slots
-from django_async_ext.loop_socket import LoopSocket, with_loop_sockets
+from django_async_ext.loop_socket import JUST_NOW, LoopSocket, with_loop_sockets
 from django_async_ext.sockets import getaddrinfo
 
 #: What pymemcache takes for the module ``socket``.
@@ -43,7 +43,7 @@ class LoopPool(ObjectPool):
         try:
             client = self.get()
             try:
-                if client.sock is not None and client.sock.is_dropped():
+                if client.sock is not None and client.sock.is_dropped(JUST_NOW):
                     client.close()
                 yield client
             except BaseException as error:

@@ -33,6 +33,7 @@ from django_async_ext.db.backends.holders import describe_holders
 from django_async_ext.exceptions import describe
 from django_async_ext.locks import Slots
 from django_async_ext.loop_socket import (
+    JUST_NOW,
     LoopSocket,
     create_connection,
     with_loop_sockets,
@@ -70,7 +71,7 @@ class _OnLoop:
     def is_dropped(self) -> bool:
         """Tell whether the server closed it, or sent what nobody asked for."""
         sock: Any = self._sock  # type: ignore[attr-defined]
-        return sock is not None and bool(sock.is_dropped())
+        return sock is not None and bool(sock.is_dropped(JUST_NOW))
 
     def connect(self) -> None:
         """Follow redis-py, without its retries where there is nothing to do."""
