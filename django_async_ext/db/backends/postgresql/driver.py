@@ -98,6 +98,17 @@ def _has_several(query: Any) -> bool:
 class Pipeline(psycopg.Pipeline):
     """A pipeline that ends without a round trip when all has been answered."""
 
+    def _communicate_gen(self) -> Any:
+        """As in psycopg, which sends each statement by itself.
+
+        While jobs meet, libpq keeps them; it sends when it has 64 KiB of them.
+        """
+        if self._conn.rendezvous is None:
+            yield from super()._communicate_gen()
+            return
+        while self.command_queue:
+            self.command_queue.popleft()()
+
     def _exit_gen(self) -> Any:
         is_aborted = self.pgconn.pipeline_status == PipelineStatus.ABORTED
         if self.command_queue or self.result_queue or is_aborted:
@@ -186,10 +197,6 @@ class Connection(Leasable, psycopg.Connection[Any]):
         try:
             wanted = next(gen)
             while True:
-                if self.rendezvous is not None and wanted == waiting.WAIT_RW:
-                    # libpq keeps what the socket does not take; nothing is read.
-                    wanted = gen.send(waiting.READY_W)
-                    continue
                 left = None if deadline is None else max(deadline - monotonic(), 0)
                 ready = self._watch().wait(bool(wanted & 1), bool(wanted & 2), left)
                 wanted = gen.send(_READY[ready])
