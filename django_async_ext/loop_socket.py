@@ -38,13 +38,6 @@ _IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY}
 #: Seconds between two attempts to connect to a Unix socket whose queue is full.
 _PATIENCE = 0.01
 
-_DEAD_AFTER = {
-    "TCP_KEEPIDLE": 30,
-    "TCP_KEEPINTVL": 10,
-    "TCP_KEEPCNT": 3,
-    "TCP_USER_TIMEOUT": 60_000,
-}
-
 #: For how many seconds the pools take a peer that they heard of to be there. To look
 #: each time would be a system call for each command.
 JUST_NOW = 0.001
@@ -398,15 +391,3 @@ def create_connection(
     finally:
         # Its traceback refers to this frame.
         del failure
-
-
-def limit_silence(sock: socket.socket) -> None:
-    """Give up a TCP connection when the network has been silent for a minute.
-
-    The defaults of most systems mean hours. Does nothing where the system has no
-    such options.
-    """
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _DEAD_AFTER.items():
-        if option := getattr(socket, name, None):
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -26,6 +26,14 @@ from django_async_ext.exceptions import ConnectionOwnershipError, describe
 #: (readable, writable)
 Readiness = tuple[bool, bool]
 
+#: What ``limit_silence()`` sets, where the system has it.
+_DEAD_AFTER = {
+    "TCP_KEEPIDLE": 30,
+    "TCP_KEEPINTVL": 10,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 60_000,
+}
+
 
 def wait_readable(fd: int, timeout: float | None = None) -> bool:
     """Wait until ``fd`` can be read, at most ``timeout`` seconds.
@@ -278,3 +286,15 @@ def outside_bridge() -> SynchronousOnlyOperation:
             "Call the function that uses the socket as `await on_loop(fn)(...)`.",
         )
     )
+
+
+def limit_silence(sock: socket.socket) -> None:
+    """Give up a TCP connection when the network has been silent for a minute.
+
+    The defaults of most systems mean hours. Does nothing where the system has no
+    such options.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _DEAD_AFTER.items():
+        if option := getattr(socket, name, None):
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

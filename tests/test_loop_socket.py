@@ -25,10 +25,9 @@ from django_async_ext.loop_socket import (
     LoopSocket,
     LoopTLSSocket,
     create_connection,
-    limit_silence,
     with_loop_sockets,
 )
-from django_async_ext.sockets import Watcher, getaddrinfo
+from django_async_ext.sockets import Watcher, getaddrinfo, limit_silence
 from tests.waiting import answer
 
 OUTSIDE = (

@@ -25,10 +25,10 @@ def test_a_case_is_the_same_on_the_loop(
     case: Any, way: str, using: str, stage: Stage
 ) -> None:
     synchronous, awaitable = case.ways[way]
-    expected = stage.run(using, case.prepare, synchronous)
-    assert stage.arun(using, case.prepare, awaitable) == expected
+    awaitables = [awaitable]
     if way == next(iter(case.ways)):
-        assert stage.arun(using, case.prepare, on_loop(synchronous)) == expected
+        awaitables.append(on_loop(synchronous))
+    stage.compare(using, case.prepare, synchronous, *awaitables)
 
 
 @pytest.mark.parametrize("using", ALIASES[:2])
@@ -47,5 +47,4 @@ def test_a_case_is_the_same_in_a_transaction(
         async with aatomic(using):
             return await awaitable(subject)
 
-    expected = stage.run(using, case.prepare, inside)
-    assert stage.arun(using, case.prepare, ainside) == expected
+    stage.compare(using, case.prepare, inside, ainside)

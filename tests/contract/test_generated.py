@@ -42,9 +42,7 @@ def test_any_queryset_gives_the_same_rows(
 ) -> None:
     case = rows(lambda db: made(code[0], db))
     synchronous, awaitable = case.ways[way]
-    expected = stage.run(using, case.prepare, synchronous)
-    assert stage.arun(using, case.prepare, awaitable) == expected
-    assert stage.arun(using, case.prepare, on_loop(synchronous)) == expected
+    stage.compare(using, case.prepare, synchronous, awaitable, on_loop(synchronous))
 
 
 @pytest.mark.parametrize("using", ALIASES)
@@ -64,8 +62,7 @@ def test_any_queryset_answers_the_same(
     async def aask(queryset: Any) -> Any:
         return await eval(f"queryset.a{ending}", NAMES, {"queryset": queryset})
 
-    expected = stage.run(using, prepare, ask)
-    assert stage.arun(using, prepare, aask) == expected
+    stage.compare(using, prepare, ask, aask)
 
 
 def test_what_is_generated_is_mostly_accepted() -> None:

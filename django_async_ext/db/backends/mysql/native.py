@@ -38,9 +38,9 @@ from django_async_ext.db.backends.mysql.engine import django_mysql
 from django_async_ext.loop_socket import (
     LoopSocket,
     create_connection,
-    limit_silence,
     with_loop_sockets,
 )
+from django_async_ext.sockets import limit_silence
 
 logger = logging.getLogger("django_async_ext.db")
 
