@@ -8,12 +8,20 @@ import asyncio
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connections
 
 from shop.factories import make_book
 from shop.models import Author, Book
 from shop.services import SoldOutError, abuy
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+
+@pytest.fixture(autouse=True)
+async def _close_connections_of_threads():
+    # Or PostgreSQL drops the database only after five seconds, on any engine.
+    yield
+    await sync_to_async(connections.close_all)()
 
 
 async def test_book(book):
