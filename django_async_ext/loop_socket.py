@@ -205,9 +205,11 @@ class LoopSocket(socket.socket):
         """Tell, without waiting, whether an idle connection can be used no more.
 
         That is so when the peer has closed it, or has sent what nobody asked for. It
-        is not looked at when the last answer came within ``trusted`` seconds.
+        is not looked at when the last answer came within ``trusted`` seconds, and the
+        loop has seen nothing since.
         """
-        if monotonic() - self._heard < trusted:
+        is_recent = monotonic() - self._heard < trusted
+        if is_recent and self._watcher is not None and self._watcher.is_quiet:
             return False
         before, self._timeout = self._timeout, 0.0
         # Where C waits for nothing any more, there is nothing to arrange.

@@ -92,6 +92,11 @@ class Watcher:
         """Tell whether a task waits now."""
         return self._waiter is not None
 
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether nothing came after the last wait, as far as the loop looked."""
+        return self._is_registered and self._waiter is None
+
     def wait(self, read: bool, write: bool, timeout: float | None = None) -> Readiness:
         """Wait until the descriptor is ready in one of the ways asked for.
 

@@ -71,7 +71,17 @@ class _OnLoop:
     def is_dropped(self) -> bool:
         """Tell whether the server closed it, or sent what nobody asked for."""
         sock: Any = self._sock  # type: ignore[attr-defined]
-        return sock is not None and bool(sock.is_dropped(JUST_NOW))
+        if sock is None:
+            return False
+        return self._has_unread() or bool(sock.is_dropped(JUST_NOW))
+
+    def _has_unread(self) -> bool:
+        # Of a pipeline without a transaction redis-py leaves the rest of the answers
+        # when its user's own callback fails at one.
+        parser: Any = self._parser  # type: ignore[attr-defined]
+        if (reader := getattr(parser, "_reader", None)) is not None:
+            return bool(reader.has_data())
+        return bool(parser._buffer.unread_bytes())
 
     def connect(self) -> None:
         """Follow redis-py, without its retries where there is nothing to do."""

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from django.core.cache.backends.base import BaseCache, InvalidCacheKey
 from django.core.cache.backends.redis import RedisCache as StockCache
 from redis import Redis as StockRedis
 from redis import exceptions
+from redis._parsers import _HiredisParser, _RESP2Parser
 from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
@@ -212,6 +214,7 @@ def reversing(key: Any, prefix: str, version: int) -> str:
         ({"make_and_validate_key": shouting}, {}),
     ],
 )
+@pytest.mark.parametrize("on_object", [False, True])
 @pytest.mark.parametrize("version", [None, 3])
 @pytest.mark.parametrize(
     "keys",
@@ -222,15 +225,25 @@ def reversing(key: Any, prefix: str, version: int) -> str:
         ["b", "control\n"],
         ["x" * 300, "y" * 246],
         ["nul\0", "ä"],
+        ["with space", "with space"],
+        ["1", 1],
         ["10"],
         [],
     ],
 )
 def test_many_keys_are_made_and_examined_as_djangos(
-    redis: Redis, methods: Any, params: Any, version: int | None, keys: list[Any]
+    redis: Redis,
+    methods: Any,
+    params: Any,
+    on_object: bool,
+    version: int | None,
+    keys: list[Any],
 ) -> None:
     def outcome(backend: Any) -> Any:
-        made = type("Made", (backend,), methods)(redis.url, params)
+        of_class = {} if on_object else methods
+        made = type("Made", (backend,), of_class)(redis.url, params)
+        for name, method in (methods if on_object else {}).items():
+            setattr(made, name, partial(method, made))
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             with suppress(InvalidCacheKey):
@@ -378,6 +391,25 @@ async def test_a_reply_that_was_cancelled_half_way_is_read_by_nobody_else(
     assert task.cancelled()
     for _ in range(3):
         assert await cache.aget("key") == "my own"
+
+
+@pytest.mark.parametrize("parser", [_HiredisParser, _RESP2Parser])
+async def test_an_answer_that_nobody_read_is_read_by_nobody_else(
+    redis: Redis, parser: Any
+) -> None:
+    cache = cache_of(redis.url, max_connections=1, parser_class=parser, protocol=2)
+    await cache.aset_many({"first": "a", "second": "b", "mine": "c"})
+
+    def leave_one_unread() -> None:
+        pipeline = cache._cache.get_client().pipeline(transaction=False)
+        pipeline.response_callbacks = {"GET": int}
+        for key in ("first", "second"):
+            pipeline.get(cache.make_key(key))
+        with pytest.raises(ValueError, match="invalid literal"):
+            pipeline.execute()
+
+    await on_loop(leave_one_unread)()
+    assert [await cache.aget("mine") for _ in range(3)] == ["c"] * 3
 
 
 @pytest.mark.parametrize("turns", range(12))

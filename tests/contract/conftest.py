@@ -120,8 +120,8 @@ def stage(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         stack.callback(connections.close_all)
         connections.close_all()
         for alias in ALIASES:
-            keep_order(alias)
             fill(alias)
+            keep_order(alias)
             raise_sequences(alias)
             stack.callback(empty, alias)
         stack.callback(ContentType.objects.clear_cache)

@@ -40,7 +40,7 @@ MIXED_WITH = {
     "django_async_ext.db.backends.mysql.threaded.ThreadedCursor": [
         "MySQLdb.cursors.Cursor"
     ],
-    "django_async_ext.db.backends.postgresql.driver.PipelinedCursor": [
+    "django_async_ext.db.backends.postgresql.pipeline.PipelinedCursor": [
         "psycopg.Cursor",
         "psycopg.ServerCursor",
     ],

@@ -39,14 +39,18 @@ class Rendezvous:
     """The meeting of the jobs on one connection.
 
     ``flush`` sends what was queued by the given cursors, reads all answers, and
-    returns the errors by cursor.
+    returns the errors by cursor; ``send`` only sends, as much as can be at once.
     """
 
     #: Whether the queue begins the transaction that its statements are in.
     has_begun = False
 
-    def __init__(self, flush: Callable[[list[Any]], dict[Any, Exception]]) -> None:
-        self._flush = flush
+    def __init__(
+        self,
+        flush: Callable[[list[Any]], dict[Any, Exception]],
+        send: Callable[[], None],
+    ) -> None:
+        self._flush, self._send = flush, send
         self._queue: list[Any] = []
         self._errors: dict[Any, Exception] = {}
 
@@ -60,6 +64,11 @@ class Rendezvous:
         if error := self._errors.pop(cursor, None):
             raise error
 
+    def send(self) -> None:
+        """Have the server begin with what is queued, if anything is."""
+        if self._queue:
+            self._send()
+
     @staticmethod
     def wait_alone(what: str) -> None:
         """Stop until every job that can be pipelined has ended; log ``what`` cannot."""
@@ -68,9 +77,10 @@ class Rendezvous:
 
 
 class _Job:
-    """A job, where it stands, and its result."""
+    """A job on the connection of ``wrapper``, where it stands, and its result."""
 
-    def __init__(self, function: Callable[[], Awaitable[Any]]) -> None:
+    def __init__(self, wrapper: Any, function: Callable[[], Awaitable[Any]]) -> None:
+        self.wrapper = wrapper
         self.coroutine: Coroutine[Any, Any, Any] = function()  # type: ignore[assignment]
         self.resume: Callable[[], Any] = partial(self.coroutine.send, None)
         self.alone = False
@@ -96,6 +106,9 @@ class _Job:
             await self._wait(yielded)
 
     async def _wait(self, yielded: Any) -> None:
+        if self.wrapper.rendezvous is not None:
+            # The server need not be idle until the jobs meet.
+            self.wrapper.rendezvous.send()
         try:
             value = await AsIs(yielded)
         except BaseException as error:
@@ -121,7 +134,7 @@ async def run_together(
     The first failure cancels the rest and is raised; when ``tolerant`` it is
     among the results.
     """
-    jobs = [_Job(function) for function in functions]
+    jobs = [_Job(wrapper, function) for function in functions]
     try:
         meeting: AbstractContextManager[None] = wrapper.pipeline()
         await run(meeting.__enter__)

@@ -26,7 +26,7 @@ class Meeting:
     @contextmanager
     def pipeline(self) -> Iterator[None]:
         self.events.append("enter")
-        self.rendezvous = Rendezvous(self.flush)
+        self.rendezvous = Rendezvous(self.flush, lambda: self.events.append("send"))
         try:
             yield
         finally:
@@ -87,6 +87,18 @@ async def test_a_job_may_wait_for_anything_in_between() -> None:
 
     assert await meeting.together(*[lambda: slow("a")] * 3) == ["A", "A", "A"]
     assert meeting.flushed == [["a", "a", "a"]]
+
+
+async def test_what_is_queued_is_sent_before_a_job_waits_for_anything_else() -> None:
+    meeting = Meeting()
+
+    async def slow() -> None:
+        assert meeting.events == ["enter"]
+        await asyncio.sleep(0)
+        assert meeting.events == ["enter", "send"]
+
+    await meeting.together(lambda: meeting.query("a"), slow)
+    assert meeting.flushed == [["a"]]
 
 
 async def test_what_must_be_alone_goes_last_and_one_after_the_other() -> None:

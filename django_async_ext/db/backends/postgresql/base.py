@@ -82,7 +82,8 @@ class DatabaseWrapper(LoopDatabaseWrapper, django_postgresql.DatabaseWrapper):
                 yield
                 return
             with self.wrap_database_errors, connection.shared_pipeline():
-                self.rendezvous = Rendezvous(connection.flush_pipeline)
+                flush, send = connection.flush_pipeline, connection.send_pipeline
+                self.rendezvous = Rendezvous(flush, send)
                 connection.rendezvous = self.rendezvous
                 yield
         finally:

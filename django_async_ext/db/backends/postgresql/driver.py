@@ -11,6 +11,7 @@ import asyncio
 import logging
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any
@@ -18,12 +19,12 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection, errors, generators, waiting
 from psycopg.adapt import AdaptersMap
-from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
+from psycopg.pq import ConnStatus, TransactionStatus
 
 from django_async_ext import conf
 from django_async_ext.bridge import await_, in_bridge, shielded
-from django_async_ext.db.backends.cursors import LeasedCursor
 from django_async_ext.db.backends.leasable import Leasable
+from django_async_ext.db.backends.postgresql.pipeline import Pipeline, PipelinedCursor
 from django_async_ext.db.backends.rendezvous import Rendezvous
 from django_async_ext.locks import Lock
 from django_async_ext.sockets import Watcher
@@ -41,78 +42,6 @@ def __getattr__(name: str) -> Any:
 def connect(*args: Any, **kwargs: Any) -> Connection:
     """Open a connection; follows psycopg.connect()."""
     return Connection.connect(*args, **kwargs)
-
-
-class PipelinedCursor(LeasedCursor):
-    """A cursor that lets jobs of one gather_queries() share a round trip."""
-
-    __slots__ = ()
-
-    @property
-    def closed(self) -> bool:
-        """Tell whether it is closed, as it is at the latest when its lease ends."""
-        return self._closed or id(self) not in self.connection.open_cursors
-
-    def forget(self) -> None:
-        """Close the cursor without touching its connection."""
-        self._closed = True
-
-    def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
-        """Queue the statement and return when its answer is there."""
-        if not params and _has_several(query):
-            self._leave_pipeline("several statements in one")
-        rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
-        try:
-            super().execute(query, params, **kwargs)  # type: ignore[misc]
-            if rendezvous is not None:
-                rendezvous.exchange(self)
-        except Exception:
-            raise
-        except BaseException:
-            # Django closes it after an error, but not when it was cancelled.
-            self.close()
-            raise
-        return self
-
-    def executemany(self, *args: Any, **kwargs: Any) -> None:
-        """Execute many; outside of any pipeline, which would hide the counts."""
-        self._leave_pipeline("executemany()")
-        super().executemany(*args, **kwargs)  # type: ignore[misc]
-
-    def copy(self, *args: Any, **kwargs: Any) -> Any:
-        """Copy, which no pipeline can."""
-        self._leave_pipeline("COPY")
-        return super().copy(*args, **kwargs)  # type: ignore[misc]
-
-    def _leave_pipeline(self, what: str) -> None:
-        rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
-        if rendezvous is not None:
-            rendezvous.wait_alone(what)
-
-
-def _has_several(query: Any) -> bool:
-    # One with a semicolon in a literal runs alone as well, which harms nothing.
-    return isinstance(query, str) and ";" in query.rstrip("; \n")
-
-
-class Pipeline(psycopg.Pipeline):
-    """A pipeline that ends without a round trip when all has been answered."""
-
-    def _communicate_gen(self) -> Any:
-        """As in psycopg, which sends each statement by itself.
-
-        While jobs meet, libpq keeps them; it sends when it has 64 KiB of them.
-        """
-        if self._conn.rendezvous is None:
-            yield from super()._communicate_gen()
-            return
-        while self.command_queue:
-            self.command_queue.popleft()()
-
-    def _exit_gen(self) -> Any:
-        is_aborted = self.pgconn.pipeline_status == PipelineStatus.ABORTED
-        if self.command_queue or self.result_queue or is_aborted:
-            yield from super()._exit_gen()
 
 
 class Connection(Leasable, psycopg.Connection[Any]):
@@ -192,10 +121,10 @@ class Connection(Leasable, psycopg.Connection[Any]):
                 # libpq closed the socket, whose number may be used again.
                 self._unwatch()
 
-    def _run(self, gen: Any, timeout: float | None) -> Any:
+    def _run(self, gen: Any, timeout: float | None, start: Any = None) -> Any:
         deadline = None if timeout is None else monotonic() + timeout
         try:
-            wanted = next(gen)
+            wanted = gen.send(start)
             while True:
                 left = None if deadline is None else max(deadline - monotonic(), 0)
                 ready = self._watch().wait(bool(wanted & 1), bool(wanted & 2), left)
@@ -223,7 +152,7 @@ class Connection(Leasable, psycopg.Connection[Any]):
             # Cancelled again, it must not leave the statement running over there.
             with shielded():
                 await_(self._cancel(timeout))
-                self._run(gen, timeout)
+                self._run(gen, timeout, waiting.READY_NONE)
         except errors.QueryCanceled:
             pass
         except BaseException as error:
@@ -260,6 +189,12 @@ class Connection(Leasable, psycopg.Connection[Any]):
         """Start a pipeline for ``flush_pipeline()``, which ends each round."""
         self._pipeline = self._pipeline or Pipeline(self)
         return self.pipeline()
+
+    def send_pipeline(self) -> None:
+        """Send of the queued statements what the socket takes; never waits."""
+        # Of a connection that is lost, flush_pipeline() says so.
+        with suppress(errors.Error):
+            self.pgconn.flush()
 
     def flush_pipeline(self, queue: list[Any]) -> dict[Any, Exception]:
         """Send the queued statements, read the answers; return errors by cursor."""

@@ -1,0 +1,106 @@
+"""psycopg's pipeline and cursor, as the jobs of one gather_queries() share them.
+
+Contract: while jobs meet, statements are queued and their cursors stop at the
+rendezvous; ``Connection.flush_pipeline()`` sends all and has the answers read. What
+psycopg lays down before a command that fails is taken back with it: no job ever gets
+the rows of another one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import PipelineStatus
+
+from django_async_ext.db.backends.cursors import LeasedCursor
+
+
+class PipelinedCursor(LeasedCursor):
+    """A cursor that lets jobs of one gather_queries() share a round trip."""
+
+    __slots__ = ()
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether it is closed, as it is at the latest when its lease ends."""
+        return self._closed or id(self) not in self.connection.open_cursors
+
+    def forget(self) -> None:
+        """Close the cursor without touching its connection."""
+        self._closed = True
+
+    def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+        """Queue the statement and return when its answer is there."""
+        if not params and _has_several(query):
+            self._leave_pipeline("several statements in one")
+        rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
+        try:
+            super().execute(query, params, **kwargs)  # type: ignore[misc]
+            if rendezvous is not None:
+                rendezvous.exchange(self)
+        except Exception:
+            raise
+        except BaseException:
+            # Django closes it after an error, but not when it was cancelled.
+            self.close()
+            raise
+        return self
+
+    def executemany(self, *args: Any, **kwargs: Any) -> None:
+        """Execute many; outside of any pipeline, which would hide the counts."""
+        self._leave_pipeline("executemany()")
+        super().executemany(*args, **kwargs)  # type: ignore[misc]
+
+    def copy(self, *args: Any, **kwargs: Any) -> Any:
+        """Copy, which no pipeline can."""
+        self._leave_pipeline("COPY")
+        return super().copy(*args, **kwargs)  # type: ignore[misc]
+
+    def _leave_pipeline(self, what: str) -> None:
+        rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
+        if rendezvous is not None:
+            rendezvous.wait_alone(what)
+
+
+def _has_several(query: Any) -> bool:
+    # One with a semicolon in a literal runs alone as well, which harms nothing.
+    return isinstance(query, str) and ";" in query.rstrip("; \n")
+
+
+class Pipeline(psycopg.Pipeline):
+    """A pipeline that ends without a round trip when all has been answered."""
+
+    _conn: Any
+
+    def _communicate_gen(self) -> Any:
+        """As in psycopg, which sends each statement by itself.
+
+        While jobs meet, libpq keeps them; it sends when it has 64 KiB of them.
+        """
+        if self._conn.rendezvous is None:
+            yield from super()._communicate_gen()
+            return
+        while self.command_queue:
+            try:
+                self.command_queue.popleft()()
+            except BaseException:
+                # Who queued it is told now; an answer would be given to another one.
+                for _ in range(len(self.command_queue) + 1):
+                    self.result_queue.pop()
+                self.command_queue.clear()
+                raise
+
+    def _process_results(self, queued: Any, results: Any) -> None:
+        """As in psycopg, which believes that what failed or was skipped is prepared."""
+        try:
+            super()._process_results(queued, results)
+        except errors.Error:
+            self._conn._prepared.clear()
+            raise
+
+    def _exit_gen(self) -> Any:
+        is_aborted = self.pgconn.pipeline_status == PipelineStatus.ABORTED
+        if self.command_queue or self.result_queue or is_aborted:
+            yield from super()._exit_gen()
