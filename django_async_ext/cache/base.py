@@ -90,9 +90,10 @@ class LoopCache(BaseCache):
             return {self.make_and_validate_key(key, version): key for key in keys}
         version = self.version if version is None else version
         begin = f"{self.key_prefix!s}:{version!s}:"
-        pairs = [(f"{begin}{key!s}", key) for key in keys]
-        self._validate_keys([made for made, _ in pairs])
-        return dict(pairs)
+        keys = list(keys)
+        made = [f"{begin}{key!s}" for key in keys]
+        self._validate_keys(made)
+        return dict(zip(made, keys, strict=True))
 
     def _validate_keys(self, keys: Sequence[str]) -> None:
         text, longest = "".join(keys), max(map(len, keys), default=0)

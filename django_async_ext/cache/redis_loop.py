@@ -14,6 +14,7 @@ import asyncio
 import inspect
 import socket
 from asyncio import current_task
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -22,6 +23,7 @@ from redis.backoff import AbstractBackoff
 from redis.connection import (
     Connection,
     ConnectionPool,
+    HiredisRespSerializer,
     SSLConnection,
     UnixDomainSocketConnection,
     parse_url,
@@ -38,6 +40,9 @@ from django_async_ext.loop_socket import (
     create_connection,
     with_loop_sockets,
 )
+
+with suppress(ImportError):
+    from hiredis import pack_command
 
 
 class LoopBackoff(AbstractBackoff):
@@ -57,6 +62,20 @@ class LoopBackoff(AbstractBackoff):
         return 0
 
 
+class _Packer(HiredisRespSerializer):
+    """Packs a command as redis-py does, which looks at the type of each argument.
+
+    hiredis looks too, and takes all but the two types that redis-py looks for.
+    """
+
+    def pack(self, *args: Any) -> Any:
+        """As in redis-py; the name of a command may be several words."""
+        if isinstance(args[0], str) and " " not in args[0]:
+            with suppress(TypeError):
+                return [pack_command(args)]
+        return super().pack(*args)
+
+
 class _OnLoop:
     """What the connections have in common; who holds one, for the pool's error."""
 
@@ -67,6 +86,8 @@ class _OnLoop:
         super().__init__(**kwargs)
         self.retry: Any
         self.retry._backoff = LoopBackoff(self.retry._backoff)
+        if type(self._command_packer) is HiredisRespSerializer:
+            self._command_packer: Any = _Packer()
 
     def is_dropped(self) -> bool:
         """Tell whether the server closed it, or sent what nobody asked for."""

@@ -24,11 +24,12 @@ from redis import Redis as StockRedis
 from redis import exceptions
 from redis._parsers import _HiredisParser, _RESP2Parser
 from redis.backoff import ConstantBackoff, NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 
 from django_async_ext import on_loop
 from django_async_ext.cache import RedisCache
-from django_async_ext.cache.redis_loop import LoopSSLConnection
+from django_async_ext.cache.redis_loop import LoopConnection, LoopSSLConnection
 from django_async_ext.loop_socket import LoopSocket
 from tests.db.server import until
 from tests.programs import Redis, free_port, running
@@ -260,6 +261,32 @@ def test_many_keys_are_made_and_examined_as_djangos(
     expected = outcome(StockCache)
     assert outcome(RedisCache) == expected
     assert expected != ({}, []) or not keys or len(keys) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("SET", "key", b"value", "EX", 300),
+        ("SET", "ä", 1.5),
+        ("SET", memoryview(b"key"), bytearray(b"value")),
+        ("INCRBY", "key", -3),
+        ("CLIENT LIST",),
+        (b"CLIENT LIST",),
+        (b"GET", "key"),
+        ("SET", "key", None),
+        ("SET", "key", object()),
+    ],
+)
+def test_a_command_is_packed_as_by_redis_py(command: Any) -> None:
+    def outcome(packer: Any) -> Any:
+        try:
+            return packer.pack(*command)
+        except exceptions.DataError as error:
+            return str(error)
+
+    connection = LoopConnection()
+    assert type(connection._command_packer) is not HiredisRespSerializer
+    assert outcome(connection._command_packer) == outcome(HiredisRespSerializer())
 
 
 async def test_a_counter_takes_one_round_trip_too(
