@@ -58,6 +58,7 @@ MIXED_WITH = {
 #: the class, and where they are defined.
 PRIVATE = {
     "_base_manager": "django.db.models.options.Options.base_manager",
+    "_buffer": "redis._parsers.base._RESPBase.__init__",
     "_cached_user": "django.contrib.auth.middleware.get_user",
     "_finish_unbuffered_query": (
         "pymysql.connections.MySQLResult._finish_unbuffered_query"
