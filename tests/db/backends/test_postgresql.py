@@ -52,6 +52,28 @@ async def test_a_statement_cancelled_again_and_again_is_cancelled_on_the_server(
     assert await pid() == first
 
 
+async def test_a_server_that_ignored_a_cancellation_is_asked_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel, asked = driver.Connection._cancel, []
+
+    async def ignored_once(self: Any, timeout: float) -> None:
+        asked.append(timeout)
+        if len(asked) > 1:
+            await cancel(self, timeout)
+
+    monkeypatch.setattr(driver.Connection, "_cancel", ignored_once)
+    first = await pid()
+    task = asyncio.create_task(on_loop(sleep)())
+    await until(server.running)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(asked) == 2
+    assert server.running() == 0
+    assert await pid() == first
+
+
 @pytest.mark.parametrize(
     "answer", ["RAISE EXCEPTION 'of its own'", "NULL"], ids=["fails", "succeeds"]
 )

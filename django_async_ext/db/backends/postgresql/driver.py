@@ -31,6 +31,10 @@ from django_async_ext.sockets import Watcher
 
 logger = logging.getLogger("django_async_ext.db")
 
+#: Seconds until a server that goes on is asked once more to cancel. It ignores that
+#: where it has not yet begun with the statement, as one with too much to do may not.
+_ASK_AGAIN = 0.5
+
 ACTIVE, IDLE = TransactionStatus.ACTIVE, TransactionStatus.IDLE
 INTRANS, INERROR = TransactionStatus.INTRANS, TransactionStatus.INERROR
 
@@ -147,12 +151,12 @@ class Connection(Leasable, psycopg.Connection[Any]):
             watcher.close()
 
     def _stop_statement(self, gen: Any) -> None:
-        timeout = conf.get("CANCEL_TIMEOUT")
+        deadline = monotonic() + conf.get("CANCEL_TIMEOUT")
         try:
             # Cancelled again, it must not leave the statement running over there.
             with shielded():
-                await_(self._cancel(timeout))
-                self._run(gen, timeout, waiting.READY_NONE)
+                while not self._has_stopped(gen, deadline - monotonic()):
+                    pass
         except errors.QueryCanceled:
             pass
         except BaseException as error:
@@ -163,6 +167,16 @@ class Connection(Leasable, psycopg.Connection[Any]):
             self.terminate()
             if not isinstance(error, Exception):
                 raise
+
+    def _has_stopped(self, gen: Any, left: float) -> bool:
+        await_(self._cancel(max(left, 0.0)))
+        try:
+            self._run(gen, min(left, _ASK_AGAIN), waiting.READY_NONE)
+        except errors._WaitTimeout:
+            if left <= _ASK_AGAIN:
+                raise
+            return False
+        return True
 
     def _is_at_rest(self) -> bool:
         return self.pgconn.transaction_status in (IDLE, INTRANS, INERROR)
