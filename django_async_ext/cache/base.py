@@ -75,7 +75,7 @@ class LoopCache(BaseCache):
         if not (len(key) < 250 and key.isprintable() and " " not in key):
             super().validate_key(key)
 
-    def make_and_validate_keys(
+    def _make_and_validate_keys(
         self, keys: Iterable[Any], version: int | None = None
     ) -> dict[Any, Any]:
         """Return ``keys`` by what they are in the cache, made as Django makes each.

@@ -194,6 +194,6 @@ class RedisCache(LoopCache, redis.RedisCache):
         self, keys: Iterable[Any], version: int | None = None
     ) -> dict[Any, Any]:
         """As in Django, which makes and examines each key by five calls."""
-        made = self.make_and_validate_keys(keys, version)
+        made = self._make_and_validate_keys(keys, version)
         found = self._cache.get_many(made.keys())
         return {made[key]: value for key, value in found.items()}
