@@ -201,7 +201,8 @@ async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
             result = bridge.switch(value)
             # What was waited for may end with its last reference: a cursor's lease.
             value = None
-    return cast(T, _finish(bridge))
+    ended: T = _finish(bridge)
+    return ended
 
 
 def _take_bridge() -> _Bridge:
@@ -308,7 +309,8 @@ def stepping() -> Iterator[None]:
 def _switch(bridge: _Bridge, awaitable: Awaitable[T]) -> T:
     if (handled := sys.exception()) is not None:
         awaitable = awaiting(handled, awaitable)
-    return cast(T, bridge.parent.switch(awaitable))
+    result: T = bridge.parent.switch(awaitable)
+    return result
 
 
 def _to_completion(bridge: _Bridge, future: asyncio.Future[T]) -> T:

@@ -147,9 +147,8 @@ class LoopSocket(socket.socket):
         deadline = self._deadline()
         # Most of what is sent fits, and needs no view of what is left.
         sent = self._repeat(deadline, True, super().send, data, flags)
-        with memoryview(data) as view:
-            if sent == view.nbytes:
-                return None
+        if type(data) is bytes and sent == len(data):
+            return None
         with memoryview(data) as view, view.cast("B") as left:
             while sent < len(left):
                 sent += self._repeat(deadline, True, super().send, left[sent:], flags)
@@ -315,7 +314,8 @@ class LoopSocket(socket.socket):
                 if not in_bridge():
                     raise outside_bridge()
                 waits = True
-            if self._watcher is not None and self._watcher.is_waiting:
+            watcher = self._watcher
+            if watcher is not None and watcher.waiter is not None:
                 raise in_use(self.fileno())
         if native != self._native:
             super().settimeout(native)

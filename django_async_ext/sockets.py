@@ -75,7 +75,8 @@ class Watcher:
         self.fd = fd
         self.loop = asyncio.get_running_loop()
         self._process = os.getpid()
-        self._waiter: asyncio.Future[Readiness] | None = None
+        #: What the task waits for that waits now.
+        self.waiter: asyncio.Future[Readiness] | None = None
         self._new_waiter: Callable[[], asyncio.Future[Readiness]]
         self._new_waiter = self.loop.create_future
         if isinstance(self.loop, asyncio.BaseEventLoop):
@@ -88,14 +89,9 @@ class Watcher:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
-    def is_waiting(self) -> bool:
-        """Tell whether a task waits now."""
-        return self._waiter is not None
-
-    @property
     def is_quiet(self) -> bool:
         """Tell whether nothing came after the last wait, as far as the loop looked."""
-        return self._is_registered and self._waiter is None
+        return self._is_registered and self.waiter is None
 
     def wait(self, read: bool, write: bool, timeout: float | None = None) -> Readiness:
         """Wait until the descriptor is ready in one of the ways asked for.
@@ -104,7 +100,7 @@ class Watcher:
         when it is closed meanwhile. Raises ``ConnectionOwnershipError`` when
         another task waits already.
         """
-        if self._waiter is not None:
+        if self.waiter is not None:
             raise in_use(self.fd)
         waiter = self._new_waiter()
         if read and not self._is_registered:
@@ -116,13 +112,13 @@ class Watcher:
         if write:
             self._claim("write")
             _register(self.loop.add_writer, self.fd, _wake, waiter, (False, True))
-        self._waiter, self._wants_read = waiter, read
+        self.waiter, self._wants_read = waiter, read
         if timeout is not None:
             self._limit(self.loop.time() + timeout)
         try:
             return await_(waiter)
         finally:
-            self._waiter = self._deadline = None
+            self.waiter = self._deadline = None
             if write and self._disclaim("write"):
                 self.loop.remove_writer(self.fd)
 
@@ -136,16 +132,16 @@ class Watcher:
 
     def _look_at_the_clock(self) -> None:
         self._timer = None
-        if self._waiter is None or self._deadline is None:
+        if self.waiter is None or self._deadline is None:
             return
         if self._deadline > self.loop.time():
             self._limit(self._deadline)
         else:
-            _wake(self._waiter, (False, False))
+            _wake(self.waiter, (False, False))
 
     def close(self) -> None:
         """Forget the descriptor, and wake who waits; does nothing the second time."""
-        waiter = self._waiter
+        waiter = self.waiter
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -162,7 +158,7 @@ class Watcher:
         key = (id(self.loop), self.fd, way)
         other = _watching.get(key)
         if other is not None and other is not self:
-            if other.is_waiting and (way == "write" or other._wants_read):
+            if other.waiter is not None and (way == "write" or other._wants_read):
                 raise in_use(self.fd)
             # Its descriptor was closed without it, or it only keeps its reader.
             other._is_registered = False
@@ -179,8 +175,8 @@ class Watcher:
         return not self.loop.is_closed() and self._process == os.getpid()
 
     def _on_readable(self) -> None:
-        if self._waiter is not None and self._wants_read:
-            _wake(self._waiter, (True, False))
+        if self.waiter is not None and self._wants_read:
+            _wake(self.waiter, (True, False))
         elif self._is_registered:
             # Nobody reads now: the loop would call again and again.
             self._is_registered = False

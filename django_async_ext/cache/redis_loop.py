@@ -70,10 +70,12 @@ class _Packer(HiredisRespSerializer):
 
     def pack(self, *args: Any) -> Any:
         """As in redis-py; the name of a command may be several words."""
-        if isinstance(args[0], str) and " " not in args[0]:
-            with suppress(TypeError):
-                return [pack_command(args)]
-        return super().pack(*args)
+        if not isinstance(args[0], str) or " " in args[0]:
+            return super().pack(*args)
+        try:
+            return [pack_command(args)]
+        except TypeError:
+            return super().pack(*args)
 
 
 class _OnLoop:
