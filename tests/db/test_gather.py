@@ -479,6 +479,31 @@ async def test_a_transaction_in_a_pipeline_rolls_back_alone() -> None:
     assert [tag.name async for tag in Tag.objects.all()] == ["done"]
 
 
+async def test_a_transaction_in_a_pipeline_takes_nothing_of_others_with_it() -> None:
+    async def undone() -> None:
+        async with aatomic():
+            await Tag.objects.acreate(name="undone")
+            raise TooComplicatedError("very", how=1)
+
+    a, b, c, d = (partial(Tag.objects.acreate, name=name) for name in "abcd")
+    for jobs in ([undone, a, b], [c, undone, d]):
+        await gather_queries(*jobs, pipeline=True, return_exceptions=True)
+    names = [tag.name async for tag in Tag.objects.order_by("name")]
+    assert names == ["a", "b", "c", "d"]
+    assert is_at_rest()
+
+
+async def test_a_transaction_in_a_pipeline_waits_for_what_was_queued() -> None:
+    async def done() -> int:
+        async with aatomic():
+            await Tag.objects.acreate(name="done")
+            return await Tag.objects.acount()
+
+    count = Tag.objects.acount
+    assert await gather_queries(count, done, count, pipeline=True) == [0, 1, 0]
+    assert is_at_rest()
+
+
 @pytest.mark.django_db(transaction=True, databases="__all__")
 async def test_a_pipeline_on_sqlite_runs_in_turn() -> None:
     await Tag.objects.using("sqlite").acreate(name="a")

@@ -222,7 +222,7 @@ async def test_the_rest_of_a_failed_round_is_told_that_it_did_not_run() -> None:
     assert isinstance(second, IntegrityError)
     assert isinstance(third, OperationalError)
     assert str(third) == (
-        "not run: an earlier statement of the same gather_queries() failed"
+        "not run or undone: another statement of the same gather_queries() failed"
     )
     assert await Tag.objects.acount() == 1
 

@@ -152,6 +152,9 @@ class LoopDatabaseWrapper(LeasingWrapper):
             self.validate_no_atomic_block()
             self.autocommit = True
             return
+        if self.rendezvous is not None and not autocommit:
+            # Other jobs' statements must not become part of the transaction.
+            self.rendezvous.wait_alone("a transaction")
         self._holds += 1
         try:
             super().set_autocommit(autocommit, *args, **kwargs)

@@ -39,7 +39,8 @@ class Rendezvous:
     """The meeting of the jobs on one connection.
 
     ``flush`` sends what was queued by the given cursors, reads all answers, and
-    returns the errors by cursor; ``send`` only sends, as much as can be at once.
+    returns the errors by cursor, None for what must run again; ``send`` only sends,
+    as much as can be at once.
     """
 
     #: Whether the queue begins the transaction that its statements are in.
@@ -47,22 +48,28 @@ class Rendezvous:
 
     def __init__(
         self,
-        flush: Callable[[list[Any]], dict[Any, Exception]],
+        flush: Callable[[list[Any]], dict[Any, Exception | None]],
         send: Callable[[], None],
     ) -> None:
         self._flush, self._send = flush, send
         self._queue: list[Any] = []
-        self._errors: dict[Any, Exception] = {}
+        self._errors: dict[Any, Exception | None] = {}
 
-    def exchange(self, cursor: Any) -> None:
-        """Stop after queueing the statement of ``cursor``; return when answered."""
+    def exchange(self, cursor: Any) -> bool:
+        """Stop after queueing the statement of ``cursor``; return when answered.
+
+        False means that it had no effect, because of another one that failed.
+        """
         self._queue.append(cursor)
         await_(QUEUED)
         if cursor in self._queue:
             queue, self._queue = self._queue, []
             self._errors.update(self._flush(queue))
-        if error := self._errors.pop(cursor, None):
+        if cursor not in self._errors:
+            return True
+        if error := self._errors.pop(cursor):
             raise error
+        return False
 
     def send(self) -> None:
         """Have the server begin with what is queued, if anything is."""

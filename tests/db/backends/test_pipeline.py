@@ -5,11 +5,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, IntegrityError
 
 from django_async_ext import gather_queries, on_loop
 from tests.db.conftest import Configure
+from tests.db.gathering import is_at_rest
 from tests.db.server import Server, execute, sleep, until
+from tests.library.models import Book, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,9 +50,9 @@ async def test_what_was_never_prepared_is_not_taken_to_be() -> None:
     add = partial(execute, "SELECT 98 + %s::int", 1)
     for _ in range(2):
         assert await together(add) == [[(99,)]]
-    failed, skipped = await together(partial(execute, "SELECT 1/0"), add)
+    failed, repeated = await together(partial(execute, "SELECT 1/0"), add)
     assert isinstance(failed, DatabaseError)
-    assert isinstance(skipped, DatabaseError)
+    assert repeated == [(99,)]
     assert await together(add, add) == [[(99,)]] * 2
     assert await on_loop(add)() == [(99,)]
 
@@ -83,3 +85,70 @@ async def test_cancelled_in_the_middle_of_a_large_statement_the_connection_stays
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await pid() == before
+
+
+def make(name: str) -> Any:
+    return partial(Tag.objects.acreate, name=name)
+
+
+async def test_what_is_written_stays_when_another_job_fails() -> None:
+    fails = partial(execute, "SELECT 1/0")
+    for jobs in ([make("a"), fails, make("b")], [fails, make("c")]):
+        found = await together(*jobs)
+        assert [isinstance(each, DatabaseError) for each in found].count(True) == 1
+    assert await names() == ["a", "b", "c"]
+
+
+async def test_what_fails_at_the_end_of_its_statement_fails_alone() -> None:
+    def orphan() -> Any:
+        return Book.objects.acreate(title="Orphan", author_id=0)
+
+    made, error, found = await together(make("a"), orphan, partial(execute, "SELECT 1"))
+    assert made.name == "a"
+    assert isinstance(error, IntegrityError)
+    assert found == [(1,)]
+    assert await names() == ["a"]
+    assert await Book.objects.acount() == 0
+    assert is_at_rest()
+
+
+async def test_a_read_fails_for_nobody_else() -> None:
+    one, error, two = await together(
+        partial(execute, "SELECT 1"),
+        partial(execute, "SELECT 1/0"),
+        partial(execute, "SELECT 2"),
+    )
+    assert (one, two) == ([(1,)], [(2,)])
+    assert isinstance(error, DatabaseError)
+
+
+async def test_a_read_that_writes_is_repeated_when_it_was_undone() -> None:
+    def write() -> Any:
+        return execute("SELECT add_tag('from a function')")
+
+    await on_loop(execute)(
+        "CREATE FUNCTION add_tag(text) RETURNS int LANGUAGE sql AS "
+        "$$INSERT INTO library_tag (name) VALUES ($1) RETURNING 1$$"
+    )
+    try:
+        found = await together(write, partial(execute, "SELECT 1/0"))
+    finally:
+        await on_loop(execute)("DROP FUNCTION add_tag(text)")
+    assert found[0] == [(1,)]
+    assert isinstance(found[1], DatabaseError)
+    assert await names() == ["from a function"]
+
+
+async def test_the_others_are_not_repeated_when_the_first_failure_is_raised() -> None:
+    with pytest.raises(DatabaseError):
+        await gather_queries(
+            partial(execute, "SELECT add_nothing()"),
+            make("never"),
+            pipeline=True,
+        )
+    assert await names() == []
+    assert is_at_rest()
+
+
+async def names() -> list[str]:
+    return [tag.name async for tag in Tag.objects.order_by("name")]

@@ -48,6 +48,14 @@ def connect(*args: Any, **kwargs: Any) -> Connection:
     return Connection.connect(*args, **kwargs)
 
 
+def _not_run(cause: Exception) -> Exception:
+    error = errors.PipelineAborted(
+        "not run or undone: another statement of the same gather_queries() failed"
+    )
+    error.__cause__ = cause
+    return error
+
+
 class Connection(Leasable, psycopg.Connection[Any]):
     """A psycopg connection that belongs to one task at a time."""
 
@@ -210,8 +218,11 @@ class Connection(Leasable, psycopg.Connection[Any]):
         with suppress(errors.Error):
             self.pgconn.flush()
 
-    def flush_pipeline(self, queue: list[Any]) -> dict[Any, Exception]:
-        """Send the queued statements, read the answers; return errors by cursor."""
+    def flush_pipeline(self, queue: list[Any]) -> dict[Any, Exception | None]:
+        """Send the queued statements, read the answers; return errors by cursor.
+
+        None stands for what an error undid, which would not have failed by itself.
+        """
         rendezvous, self.rendezvous = self.rendezvous, None
         assert rendezvous is not None
         rendezvous.has_begun = False
@@ -236,16 +247,19 @@ class Connection(Leasable, psycopg.Connection[Any]):
             self.rendezvous = rendezvous
         if cancelled is not None:
             raise cancelled
+        return {} if first is None else self._failures(queue, first)
+
+    def _failures(
+        self, queue: list[Any], first: Exception
+    ) -> dict[Any, Exception | None]:
         failed = [cursor for cursor in queue if cursor.pgresult is None]
-        aborted = "not run: an earlier statement of the same gather_queries() failed"
-        found: dict[Any, Exception] = {
-            c: errors.PipelineAborted(aborted) for c in failed
-        }
-        for error in found.values():
-            error.__cause__ = first
-        if failed and first is not None:
-            found[failed[0]] = first
-        return found
+        found: dict[Any, Exception | None]
+        if self._autocommit and not self.closed:
+            found = dict.fromkeys(queue)
+        else:
+            undone = queue if self._autocommit else failed
+            found = {cursor: _not_run(first) for cursor in undone}
+        return found | dict.fromkeys(failed[:1], first)
 
     # Leasable
 

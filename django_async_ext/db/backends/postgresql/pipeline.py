@@ -4,6 +4,9 @@ Contract: while jobs meet, statements are queued and their cursors stop at the
 rendezvous; ``Connection.flush_pipeline()`` sends all and has the answers read. What
 psycopg lays down before a command that fails is taken back with it: no job ever gets
 the rows of another one.
+
+Outside a transaction, statements that are sent together are one transaction for
+PostgreSQL. So only reads are; and when one fails, the others run again by themselves.
 """
 
 from __future__ import annotations
@@ -35,11 +38,14 @@ class PipelinedCursor(LeasedCursor):
         """Queue the statement and return when its answer is there."""
         if not params and _has_several(query):
             self._leave_pipeline("several statements in one")
+        elif self.connection.autocommit and not _is_read(query):
+            self._leave_pipeline("a write outside of a transaction")
         rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
         try:
             super().execute(query, params, **kwargs)  # type: ignore[misc]
-            if rendezvous is not None:
-                rendezvous.exchange(self)
+            if rendezvous is not None and not rendezvous.exchange(self):
+                rendezvous.wait_alone("what another statement's failure undid")
+                super().execute(query, params, **kwargs)  # type: ignore[misc]
         except Exception:
             raise
         except BaseException:
@@ -67,6 +73,10 @@ class PipelinedCursor(LeasedCursor):
 def _has_several(query: Any) -> bool:
     # One with a semicolon in a literal runs alone as well, which harms nothing.
     return isinstance(query, str) and ";" in query.rstrip("; \n")
+
+
+def _is_read(query: Any) -> bool:
+    return isinstance(query, str) and query.lstrip("(\n ")[:6].upper() == "SELECT"
 
 
 class Pipeline(psycopg.Pipeline):
