@@ -48,15 +48,8 @@ class _Bridge(greenlet):
 
     # Attributes of a greenlet are quicker to reach as slots than in its dictionary.
     __slots__ = (
-        "abandoned",
-        "busy",
-        "owed",
-        "raised",
-        "reserved",
-        "result",
-        "shields",
-        "stepped",
-        "task",
+        *("abandoned", "busy", "owed", "raised", "reserved"),
+        *("result", "shields", "stepped", "task"),
     )
     # Never None: a bridge is given the greenlet of its coroutine.
     parent: greenlet
@@ -168,9 +161,7 @@ async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run ``fn`` inside the bridge: ``on_loop()`` without its wrapper."""
     parent = getcurrent()
     if type(parent) is _Bridge and _serves(parent) and not parent.stepped:
-        if parent.reserved:
-            return parent.let_wait(fn, *args, **kwargs)
-        return fn(*args, **kwargs)
+        return _within(parent, partial(fn, *args, **kwargs))
     if (handled := sys.exception()) is not None:
         fn = partial(handling, handled, fn)
     bridge = _take_bridge()
@@ -201,8 +192,16 @@ async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
             result = bridge.switch(value)
             # What was waited for may end with its last reference: a cursor's lease.
             value = None
-    ended: T = _finish(bridge)
-    return ended
+    return cast(T, _finish(bridge))
+
+
+def _within(bridge: _Bridge, call: Callable[[], T]) -> T:
+    before, result = bridge.owed, bridge.let_wait(call)
+    if (owed := bridge.owed) not in (None, before) and not bridge.shields:
+        # As at a bridge's end: who awaits this must hear of it, not the next wait.
+        bridge.owed = None
+        raise owed
+    return result
 
 
 def _take_bridge() -> _Bridge:

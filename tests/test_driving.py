@@ -221,6 +221,28 @@ async def test_the_steps_of_any_iterator_can_be_driven(reserved: bool) -> None:
     await driven.aclose()
 
 
+# Cancellation
+
+
+@pytest.mark.parametrize("driver", [implicit_waits, reserved_waits])
+async def test_a_timeout_that_a_shield_held_back_is_told_where_it_ends(
+    driver: Any,
+) -> None:
+    def commit() -> None:
+        with shielded():
+            await_(asyncio.sleep(0.05))
+
+    @driver
+    async def view() -> str:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await on_loop(commit)()
+        await asyncio.sleep(0)
+        return "answered"
+
+    assert await asyncio.create_task(view()) == "answered"
+
+
 # Misuse and reports
 
 
