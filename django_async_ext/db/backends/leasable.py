@@ -28,6 +28,8 @@ class Leasable:
     since = 0.0
     #: SQL that the pool must run before anybody else may have it.
     reset_sql: str | None = None
+    #: Whether its session was changed in a way that nobody can undo.
+    spent = False
     #: SQL that closes the cursors which the server keeps, where it keeps any.
     close_cursors_sql: str | None = None
     expires_at = 0.0

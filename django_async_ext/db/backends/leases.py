@@ -16,6 +16,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from django_async_ext.bridge import in_bridge, run
 from django_async_ext.db.backends import ownership
@@ -224,6 +225,11 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         if not self.keeps_connection():
             self._release()
 
+    @property
+    def is_kept(self) -> bool:
+        """Tell whether its task has one connection from its first query to its end."""
+        return self._lease_per_task and self._shares_pool
+
     def keeps_connection(self) -> bool:
         """Tell whether the lease outlasts the statement."""
         is_in_transaction = self.in_atomic_block or not self.autocommit
@@ -234,7 +240,7 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         self.connection = None
         if lease is not None:
             if self._lease_per_task:
-                lease.reset_sql = self.reset_session_sql
+                self._mark(lease)
             lease.home.put(lease)
 
     def _close(self) -> None:
@@ -255,6 +261,11 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     #: SQL that undoes what a session changed, None where there is no such thing.
     reset_session_sql: str | None = None
 
+    def _mark(self, lease: Any) -> None:
+        """Have the pool undo what the session of ``lease`` changed, or close it."""
+        lease.reset_sql = self.reset_session_sql
+        lease.spent = self.reset_session_sql is None
+
     def begin_hold(self) -> None:
         """Keep the connection from here to ``end_hold()``."""
         self.ensure_connection()
@@ -265,7 +276,7 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         self._holds = max(self._holds - 1, 0)
         if self._lease is not None and not self._holds:
             if reset:
-                self._lease.reset_sql = self.reset_session_sql
+                self._mark(self._lease)
             self.release_if_free()
 
     # Pools
@@ -302,7 +313,9 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         if self.connection.reset_sql:
             with self.cursor() as cursor:
                 cursor.execute(self.connection.reset_sql)
+            # As for a new session: the receivers' settings were undone as well.
             self.init_connection_state()
+            connection_created.send(sender=type(self), connection=self)
         if reset := self.connection.home.options.reset:
             reset(self.connection)
 

@@ -64,8 +64,6 @@ class ConnectionProxy(_StandsIn, Leasable):
     database: Any = None
     #: Whether the database lives in it: then it must not be closed.
     irreplaceable = False
-    #: Whether its session was changed in a way that nobody can undo.
-    spent = False
     #: Methods of the driver that wait for nothing.
     in_place: frozenset[str] = frozenset()
     #: Whether its last lessee left it in a transaction, as far as Django knows.

@@ -285,7 +285,9 @@ class Connection(Leasable, pymysql.connections.Connection):
 
     def is_clean(self) -> bool:
         """Tell whether it is open, in step with the server and in no transaction."""
-        if not self.open or self._unread or self._interruption is not None:
+        if self.spent or not self.open or self._unread:
+            return False
+        if self._interruption is not None:
             return False
         if self._result is not None and (
             self._result.unbuffered_active or self._result.has_next

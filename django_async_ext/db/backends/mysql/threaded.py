@@ -180,7 +180,7 @@ class WorkerConnection(Leasable, MySQLdbConnection):
 
     def is_clean(self) -> bool:
         """Tell whether it is open and, as far as it knows, in no transaction."""
-        if self._is_lost or self._in_transaction or not self.open:
+        if self.spent or self._is_lost or self._in_transaction or not self.open:
             return False
         return bool(self.get_autocommit())
 

@@ -123,18 +123,10 @@ class WorkerWrapper(LoopDatabaseWrapper):
             eager(cursor)
         return super().share_cursor(cursor)
 
-    def end_hold(self, reset: bool = True) -> None:
-        """End the outermost hold; the session goes with it, if it must be reset."""
-        if reset and self._lease is not None and self.reset_session_sql is None:
-            self._lease.spent = True
-        super().end_hold(reset)
-
     def _release(self) -> None:
         if (lease := self._lease) is not None:
             lease.doubtful = self.errors_occurred
             lease.left_in_transaction = not self.autocommit
-            if self._lease_per_task and self.reset_session_sql is None:
-                lease.spent = True
         super()._release()
 
     def make_pool(self) -> Pool:
