@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -78,7 +79,7 @@ async def _run(
 ) -> list[Any]:
     jobs = [partial(_named, *item) for item in unique.items()]
     queries = list(unique.values())
-    wrapper = open_transaction()
+    wrapper = open_transaction() or _kept(queries)
     if wrapper is None and pipeline:
         wrapper = connections[next(iter(_aliases(queries)))]
     if wrapper is not None:
@@ -104,6 +105,12 @@ async def _result(query: Any) -> Any:
     return await _result(called) if _is_query(called) else called
 
 
+def _kept(queries: Iterable[Any]) -> Any:
+    """Return the wrapper whose connection the task keeps (``lease="task"``), if any."""
+    wrappers = (connections[alias] for alias in _aliases(queries))
+    return next((w for w in wrappers if getattr(w, "is_kept", False)), None)
+
+
 def _default_limit(queries: Iterable[Any]) -> int:
     configured = conf.get("GATHER_LIMIT")
     if configured is not None:
@@ -117,6 +124,27 @@ def _aliases(queries: Iterable[Any]) -> Iterable[str]:
     kinds = (QuerySet, RawQuerySet)
     aliases = [query.db for query in queries if isinstance(query, kinds)]
     return dict.fromkeys(aliases) or [DEFAULT_DB_ALIAS]
+
+
+class _InContext:
+    """Awaits a coroutine in a context of its own, as a task of its own would have."""
+
+    def __init__(self, coroutine: Any) -> None:
+        self._coroutine, self._context = coroutine, copy_context()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        resume: Callable[[], Any] = partial(self._coroutine.send, None)
+        while True:
+            try:
+                yielded = self._context.run(resume)
+            except StopIteration as stop:
+                return stop.value
+            try:
+                value = yield yielded
+            except BaseException as error:
+                resume = partial(self._coroutine.throw, error)
+            else:
+                resume = partial(self._coroutine.send, value)
 
 
 class _WorkerError(Exception):
@@ -133,7 +161,7 @@ async def _parallel(jobs: Sequence[Job], limit: int, tolerant: bool) -> list[Any
             if failures:
                 return
             try:
-                results[index] = await job()
+                results[index] = await _InContext(job())
             except BaseException as error:
                 if is_cancelled(error):
                     raise
@@ -150,6 +178,9 @@ async def _parallel(jobs: Sequence[Job], limit: int, tolerant: bool) -> list[Any
         await _end(workers)
     if failures:
         raise failures[0]
+    if any(worker.cancelled() for worker in workers):
+        # By a job of its own; the rest of its jobs never began.
+        raise asyncio.CancelledError
     return results
 
 

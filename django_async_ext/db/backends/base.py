@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from django.db import connections
 from django.db.utils import Error, InternalError
 
 from django_async_ext import conf
@@ -152,12 +153,17 @@ class LoopDatabaseWrapper(LeasingWrapper):
             self.validate_no_atomic_block()
             self.autocommit = True
             return
-        if self.rendezvous is not None and not autocommit:
+        if not autocommit:
             # Other jobs' statements must not become part of the transaction.
-            self.rendezvous.wait_alone("a transaction")
+            _leave_meeting("a transaction")
         self._holds += 1
         try:
             super().set_autocommit(autocommit, *args, **kwargs)
+        except asyncio.CancelledError:
+            if not autocommit and hasattr(self, "_start_transaction_under_autocommit"):
+                # BEGIN may have happened, and whoever holds the connection goes on.
+                self._rollback()
+            raise
         finally:
             self._holds -= 1
             self.release_if_free()
@@ -198,12 +204,21 @@ class LoopDatabaseWrapper(LeasingWrapper):
             super()._rollback()
 
     def _savepoint_commit(self, sid: str) -> None:
+        _leave_meeting("the end of a savepoint")
         with shielded():
             super()._savepoint_commit(sid)
 
     def _savepoint_rollback(self, sid: str) -> None:
+        _leave_meeting("the end of a savepoint")
         with shielded():
             super()._savepoint_rollback(sid)
+
+    def on_commit(self, func: Any, robust: bool = False) -> None:
+        """As in Django; refused where a query would be outside the transaction."""
+        if self._shares_pool and not self.in_atomic_block:
+            outside = ownership.warn_outside if self.owner is None else ownership.check
+            outside(self)
+        super().on_commit(func, robust)
 
     def run_and_clear_commit_hooks(self) -> None:
         """As in Django, but all of them run, also when the task is cancelled.
@@ -238,6 +253,9 @@ class LoopDatabaseWrapper(LeasingWrapper):
 
     def release_with_task(self) -> None:
         """Return the connection, or close it if a transaction is open."""
+        if self._holds and self._lease is not None:
+            # Of a generator that is closed after its task.
+            self._mark(self._lease)
         self._holds = 0
         # Or children that outlive the task would wait for its transaction's end.
         self.transaction = self.owner = None
@@ -255,7 +273,13 @@ class LoopDatabaseWrapper(LeasingWrapper):
         yield
 
     def _savepoint(self, sid: str) -> None:
-        if self.rendezvous is not None:
-            # Two jobs must not nest their savepoints into each other's.
-            self.rendezvous.wait_alone("a savepoint")
+        # Two jobs must not nest their savepoints into each other's.
+        _leave_meeting("a savepoint")
         super()._savepoint(sid)
+
+
+def _leave_meeting(what: str) -> None:
+    # On whatever database the jobs of this task meet.
+    for wrapper in connections.all(initialized_only=True):
+        if (meeting := getattr(wrapper, "rendezvous", None)) is not None:
+            meeting.wait_alone(what)

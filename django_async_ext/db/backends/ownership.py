@@ -92,6 +92,10 @@ class TaskConnections:
         """Return the wrappers that the running task has made so far."""
         return self._tasks.get(current_task(), {}).values()
 
+    def of_all_tasks(self, alias: str) -> list[Any]:
+        """Return the wrappers of ``alias`` that tasks have made so far."""
+        return [own[alias] for own in list(self._tasks.values()) if alias in own]
+
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)
 

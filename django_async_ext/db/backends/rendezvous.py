@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import Any
 
@@ -55,11 +56,13 @@ class Rendezvous:
         self._queue: list[Any] = []
         self._errors: dict[Any, Exception | None] = {}
 
-    def exchange(self, cursor: Any) -> bool:
+    def exchange(self, cursor: Any, is_read: bool = True) -> bool:
         """Stop after queueing the statement of ``cursor``; return when answered.
 
         False means that it had no effect, because of another one that failed.
         """
+        if not is_read and (job := _running.get()) is not None:
+            job.has_written = True
         self._queue.append(cursor)
         await_(QUEUED)
         if cursor in self._queue:
@@ -90,16 +93,22 @@ class _Job:
         self.wrapper = wrapper
         self.coroutine: Coroutine[Any, Any, Any] = function()  # type: ignore[assignment]
         self.resume: Callable[[], Any] = partial(self.coroutine.send, None)
+        #: As a task of its own would have: what it sets, no other job sees.
+        self.context = copy_context()
+        self.context.run(_running.set, self)
         self.alone = False
         self.ended = False
+        self.has_written = False
         self.result: Any = None
+        #: What it raised when it was cancelled.
+        self.error: BaseException | None = None
 
     async def advance(self) -> None:
         """Run until the job has ended or stops at the rendezvous."""
         while True:
             try:
                 with stepping():
-                    yielded = self.resume()
+                    yielded = self.context.run(self.resume)
             except StopIteration as stop:
                 self.ended, self.result = True, stop.value
                 return
@@ -125,12 +134,20 @@ class _Job:
 
     async def cancel(self) -> None:
         """End the job as a cancelled task would end."""
-        self.resume = partial(self.coroutine.throw, asyncio.CancelledError())
+        cancelled = asyncio.CancelledError()
+        if self.has_written:
+            # Half of what it had to write must not be committed.
+            self.wrapper.doom(cancelled)
+        self.resume = partial(self.coroutine.throw, cancelled)
         while not self.ended:
             try:
                 await self.advance()
-            except BaseException:
-                return
+            except BaseException as error:
+                self.error = error
+
+
+#: In the context of a job, that job.
+_running: ContextVar[_Job | None] = ContextVar("running", default=None)
 
 
 async def run_together(
@@ -142,6 +159,7 @@ async def run_together(
     among the results.
     """
     jobs = [_Job(wrapper, function) for function in functions]
+    is_nested = wrapper.rendezvous is not None
     try:
         meeting: AbstractContextManager[None] = wrapper.pipeline()
         await run(meeting.__enter__)
@@ -152,14 +170,45 @@ async def run_together(
             await run(meeting.__exit__, type(error), error, error.__traceback__)
             raise
         await run(meeting.__exit__, None, None, None)
+        if is_nested and not all(job.ended for job in jobs):
+            await ALONE
         for job in jobs:
             while not job.ended:
                 await _advance(job, tolerant)
+    except asyncio.CancelledError:
+        await _end(jobs)
+        if (timeout := _claimed(jobs)) is not None:
+            raise timeout from None
+        raise
     finally:
-        for job in jobs:
-            if not job.ended:
-                await job.cancel()
+        await _end(jobs)
     return [job.result for job in jobs]
+
+
+async def _end(jobs: Sequence[_Job]) -> None:
+    before = _cancellations()
+    for job in jobs:
+        if not job.ended:
+            await job.cancel()
+    if _cancellations() > before:
+        # It came while they cleaned up, and one of them had it.
+        raise asyncio.CancelledError
+
+
+def _claimed(jobs: Sequence[_Job]) -> BaseException | None:
+    """Return the TimeoutError of the job whose timeout cancelled another one.
+
+    They share a task, which is all that a timeout knows of.
+    """
+    if _cancellations():
+        return None
+    errors = [job.error for job in jobs]
+    return next((error for error in errors if isinstance(error, TimeoutError)), None)
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 async def _in_rounds(jobs: Sequence[_Job], tolerant: bool) -> None:
@@ -183,6 +232,4 @@ TOLERATED = (Exception, asyncio.CancelledError)
 
 def is_cancelled(error: BaseException) -> bool:
     """Tell whether ``error`` cancels the running task, not only what it awaits."""
-    task = asyncio.current_task()
-    is_cancellation = isinstance(error, asyncio.CancelledError)
-    return is_cancellation and task is not None and task.cancelling() > 0
+    return isinstance(error, asyncio.CancelledError) and _cancellations() > 0

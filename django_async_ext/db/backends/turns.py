@@ -216,6 +216,10 @@ def _enter_in_turn(atomic: Any, wrapper: Any) -> None:
 
 
 def _exit(self: Any, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+    mine: Any = connections[self.using or DEFAULT_DB_ALIAS]
+    if isinstance(mine, ownership.TaskOwned) and self not in mine.atomic_blocks:
+        _leave_elsewhere(self, mine.alias, exc_type)
+        return
     if not ownership.has_lent:
         _stock_exit(self, exc_type, exc_value, traceback)
         return
@@ -230,6 +234,26 @@ def _exit(self: Any, exc_type: Any, exc_value: Any, traceback: Any) -> None:
         _stock_exit(self, exc_type, exc_value, traceback)
     finally:
         _leave(wrapper, turn)
+
+
+def _leave_elsewhere(atomic: Any, alias: str, exc_type: Any) -> None:
+    tasks = connections._connections.of_all_tasks(alias)
+    holders = [wrapper for wrapper in tasks if atomic in wrapper.atomic_blocks]
+    if exc_type is not None and not holders:
+        # It was rolled back when its task was destroyed.
+        return
+    error = transaction.TransactionManagementError(
+        describe(
+            "atomic-elsewhere",
+            "An atomic block was left in another task than that which entered it, "
+            "as a generator is that was broken off. Its transaction rolls back.",
+            "Enter and leave it in one task: put no yield inside it, or close the "
+            "generator where it is used, with contextlib.aclosing().",
+        )
+    )
+    for wrapper in holders:
+        wrapper.doom(error)
+    raise error
 
 
 def _leave(wrapper: Any, turn: BlockTurn) -> None:

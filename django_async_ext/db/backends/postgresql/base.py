@@ -74,6 +74,10 @@ class DatabaseWrapper(LoopDatabaseWrapper, django_postgresql.DatabaseWrapper):
     @contextmanager
     def pipeline(self) -> Iterator[None]:
         """Put the connection into libpq's pipeline mode for the block."""
+        if self.rendezvous is not None:
+            # The jobs of a gather_queries() in a job join the meeting of that one.
+            yield
+            return
         self.begin_hold()
         connection = self.connection
         try:

@@ -43,9 +43,10 @@ class PipelinedCursor(LeasedCursor):
         rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
         try:
             super().execute(query, params, **kwargs)  # type: ignore[misc]
-            if rendezvous is not None and not rendezvous.exchange(self):
-                rendezvous.wait_alone("what another statement's failure undid")
-                super().execute(query, params, **kwargs)  # type: ignore[misc]
+            if rendezvous is None or rendezvous.exchange(self, _is_read(query)):
+                return self
+            rendezvous.wait_alone("what another statement's failure undid")
+            super().execute(query, params, **kwargs)  # type: ignore[misc]
         except Exception:
             raise
         except BaseException:

@@ -1,0 +1,129 @@
+"""What belongs to a task's transaction and ends, or begins, elsewhere."""
+
+import asyncio
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.db.transaction import TransactionManagementError
+
+from django_async_ext import aatomic, aon_commit, on_loop
+from django_async_ext.exceptions import (
+    ConnectionOwnershipError,
+    OutsideTransactionWarning,
+)
+from tests.library.models import Author, Tag
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def in_a_task(work: Any) -> None:
+    await asyncio.create_task(work())
+
+
+async def test_a_generator_that_is_broken_off_takes_nothing_with_it() -> None:
+    async def rows() -> AsyncIterator[int]:
+        async with aatomic():
+            await Tag.objects.acreate(name="inside")
+            yield 1
+
+    async def work() -> None:
+        async for _ in rows():
+            break
+        # Python closes it in a task of its own.
+        await asyncio.sleep(0.05)
+        with pytest.raises(TransactionManagementError):
+            await Author.objects.acreate(name="would be lost")
+
+    await in_a_task(work)
+    assert await Tag.objects.acount() == 0
+
+
+async def test_a_block_left_in_another_task_says_so() -> None:
+    block = aatomic()
+
+    async def leave() -> None:
+        with pytest.raises(TransactionManagementError, match="in another task"):
+            await block.__aexit__(None, None, None)
+
+    async def work() -> None:
+        await block.__aenter__()
+        await Author.objects.acreate(name="inside")
+        await asyncio.create_task(leave())
+        with pytest.raises(TransactionManagementError):
+            await Author.objects.acreate(name="after")
+
+    await in_a_task(work)
+    assert await Author.objects.acount() == 0
+
+
+async def test_a_generator_ends_nobody_elses_transaction() -> None:
+    def rows() -> Iterator[int]:
+        with transaction.atomic():
+            yield 1
+
+    made = rows()
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def begin() -> None:
+        await on_loop(next)(made)
+        begun.set()
+        await over.wait()
+
+    async def other() -> None:
+        await begun.wait()
+        async with aatomic():
+            await Author.objects.acreate(name="before")
+            with pytest.raises(TransactionManagementError, match="in another task"):
+                await on_loop(made.close)()  # type: ignore[attr-defined]
+            await Author.objects.acreate(name="after")
+            raise LookupError
+
+    first = asyncio.create_task(begin())
+    with pytest.raises(LookupError):
+        await asyncio.create_task(other())
+    over.set()
+    await first
+    assert await Author.objects.acount() == 0
+
+
+@pytest.mark.parametrize("register", [aon_commit, on_loop(transaction.on_commit)])
+async def test_a_child_has_no_hooks_outside_of_its_parents_transaction(
+    register: Any,
+) -> None:
+    ran: list[int] = []
+    with suppress(LookupError):
+        async with aatomic():
+            await Tag.objects.acreate(name="paid")
+            with pytest.raises(ConnectionOwnershipError):
+                await asyncio.create_task(register(lambda: ran.append(1)))
+            raise LookupError
+    assert ran == []
+
+
+async def test_a_thread_is_warned_that_its_hook_runs_at_once() -> None:
+    ran: list[int] = []
+
+    def register() -> None:
+        try:
+            transaction.on_commit(lambda: ran.append(1))
+        finally:
+            connection.close()
+
+    async with aatomic():
+        await Tag.objects.acreate(name="paid")
+        with pytest.warns(OutsideTransactionWarning):
+            await asyncio.to_thread(register)
+        assert ran == [1]
+
+
+async def test_a_hook_outside_of_any_transaction_is_nobodys_business() -> None:
+    ran: list[int] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        await asyncio.create_task(aon_commit(lambda: ran.append(1)))
+        await on_loop(transaction.on_commit)(lambda: ran.append(2))
+    assert ran == [1, 2]
