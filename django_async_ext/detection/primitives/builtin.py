@@ -51,7 +51,7 @@ SLEEP = Endpoint(
 _LOCKS = (
     Endpoint(
         "locks",
-        "_thread.lock.acquire",
+        "_thread.LockType.acquire",
         "asyncio.Lock, or keep the lock only where nothing waits",
         subjects.held_lock,
         inside=True,
@@ -155,7 +155,7 @@ if sys.version_info < (3, 13):
 
 _PUBLIC = {
     "_socket.socket.": "socket.socket.",
-    "_thread.lock.": "threading.Lock.",
+    "_thread.LockType.": "threading.Lock.",
     "_thread.RLock.": "threading.RLock.",
     "_queue.": "queue.",
     "_io.": "io.",
