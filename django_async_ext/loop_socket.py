@@ -28,7 +28,13 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from django_async_ext.bridge import await_, in_bridge
-from django_async_ext.sockets import Watcher, getaddrinfo, in_use, outside_bridge
+from django_async_ext.sockets import (
+    Watcher,
+    closed_if_interrupted,
+    getaddrinfo,
+    in_use,
+    outside_bridge,
+)
 
 T = TypeVar("T")
 
@@ -169,6 +175,11 @@ class LoopSocket(socket.socket):
         """Connect; a host's name is looked up in a thread, not on the loop."""
         if not self._waits_on_loop():
             return super().connect(address)
+        with closed_if_interrupted(self):
+            self._connect_on_loop(address)
+        return None
+
+    def _connect_on_loop(self, address: Any) -> None:
         deadline = self._deadline()
         if self.family in (socket.AF_INET, socket.AF_INET6):
             host, port, *rest = address
@@ -184,7 +195,6 @@ class LoopSocket(socket.socket):
             code = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
-        return None
 
     def connect_ex(self, address: Any, /) -> int:
         """Connect, and return the number of the error or 0."""
@@ -344,13 +354,8 @@ class LoopTLSSocket(ssl.SSLSocket, LoopSocket):
 
     def do_handshake(self, block: bool = False) -> None:
         """Agree on keys; interrupted, the connection is of no use to anybody."""
-        try:
+        with closed_if_interrupted(self):
             self._call(super().do_handshake, block)
-        except Exception:
-            raise
-        except BaseException:
-            self.close()
-            raise
 
     def unwrap(self) -> socket.socket:
         """End TLS; return the socket under it."""

@@ -11,8 +11,8 @@ import asyncio
 import os
 import socket
 from asyncio import _get_running_loop
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -299,3 +299,18 @@ def limit_silence(sock: socket.socket) -> None:
     for name, value in _DEAD_AFTER.items():
         if option := getattr(socket, name, None):
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+@contextmanager
+def closed_if_interrupted(connection: Any) -> Iterator[None]:
+    """Close ``connection`` when something other than an ``Exception`` ends the block.
+
+    Clients close it themselves after an error, but know of no interruption.
+    """
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        connection.close()
+        raise

@@ -12,6 +12,7 @@ from pymemcache.exceptions import MemcacheError
 
 from django_async_ext import on_loop
 from django_async_ext.cache import PyMemcacheCache
+from django_async_ext.loop_socket import LoopSocket
 from tests.db.server import until
 from tests.programs import Memcached, running
 from tests.proxy import Proxy
@@ -245,3 +246,23 @@ async def test_sync_calls_inside_the_bridge_wait_on_the_loop(
 
     assert await on_loop(work)() == {"key": "value"}
     assert not thread_submissions
+
+
+async def test_a_task_that_is_cancelled_while_it_connects_leaves_nothing_open(
+    memcached: Memcached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[LoopSocket] = []
+    init = LoopSocket.__init__
+
+    def watched(self: LoopSocket, *args: Any, **kwargs: Any) -> None:
+        made.append(self)
+        init(self, *args, **kwargs)
+
+    monkeypatch.setattr(LoopSocket, "__init__", watched)
+    cache = cache_of(memcached.address)
+    tasks = [asyncio.create_task(cache.aget("key")) for _ in range(5)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert [one.fileno() for one in made] == [-1] * 5
