@@ -8,6 +8,7 @@ and its pool lets tasks wait where it would refuse.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -95,6 +96,41 @@ _POOL_OPTIONS = ("max_pool_size", "pool_idle_timeout", "pool_timeout")
 _UNUSED = ("use_pooling", "lock_generator", "socket_module")
 
 
+class _Failed(dict[Any, Any]):
+    """Servers that failed. Of the tasks that find one well again, the first says so."""
+
+    def pop(self, server: Any, default: Any = None) -> Any:
+        return super().pop(server, default)
+
+
+class _SharedHashClient(HashClient):
+    """pymemcache's, which counts the attempts of one caller, for many tasks at once.
+
+    What fails together counts as one attempt: or commands that were under way when a
+    server restarted would use up its attempts, and it was dead for a minute.
+    """
+
+    _failed_clients: dict[Any, Any]
+    retry_timeout: float
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._failed_clients = _Failed(self._failed_clients)
+
+    def _mark_failed_server(self, server: Any) -> None:
+        failed = self._failed_clients.get(server)
+        if failed is None or time.time() - failed["failed_time"] > self.retry_timeout:
+            super()._mark_failed_server(server)
+
+    def remove_server(self, server: Any, port: Any = None) -> None:
+        """As in pymemcache; of the tasks that find it dead, the first removes it."""
+        if server not in self._dead_clients:
+            super().remove_server(server, port)
+        else:
+            # Or it was removed again, untried, once it may be used again.
+            self._failed_clients.pop(server)
+
+
 def loop_client(servers: list[Any], options: dict[str, Any]) -> HashClient:
     """Make the client of the running loop for ``servers``."""
     options = {name: v for name, v in options.items() if name not in _UNUSED}
@@ -102,7 +138,7 @@ def loop_client(servers: list[Any], options: dict[str, Any]) -> HashClient:
     if context := options.get("tls_context"):
         with_loop_sockets(context)
 
-    class LoopHashClient(HashClient):
+    class LoopHashClient(_SharedHashClient):
         client_class = staticmethod(partial(LoopPooledClient, **pool))
 
     return LoopHashClient(servers, socket_module=_sockets, **options)

@@ -266,3 +266,86 @@ async def test_a_task_that_is_cancelled_while_it_connects_leaves_nothing_open(
         task.cancel()
     await asyncio.wait(tasks)
     assert [one.fileno() for one in made] == [-1] * 5
+
+
+# A server that fails for a moment
+
+
+async def all_of(*awaitables: Any) -> list[Any]:
+    return await asyncio.gather(*awaitables, return_exceptions=True)
+
+
+async def test_a_server_is_used_again_soon_after_many_commands_failed() -> None:
+    with running(Memcached()) as server:
+        cache = cache_of(server.address, retry_timeout=0.2)
+        await cache.aset("key", "value")
+        server.stop()
+        failed = await all_of(*(cache.aget("key") for _ in range(5)))
+        assert isinstance(failed[0], OSError)
+        server.start()
+        await asyncio.sleep(0.3)
+        await cache.aset("key", "new")
+        assert await cache.aget("key") == "new"
+
+
+async def test_commands_that_time_out_together_are_one_failure(
+    memcached: Memcached,
+) -> None:
+    options = {"timeout": 0.2, "connect_timeout": 5, "retry_timeout": 0.2}
+    cache = cache_of(memcached.address, **options)
+    await cache.aset("key", "value")
+    memcached.pause()
+    failed = await all_of(*(cache.aget("key") for _ in range(10)))
+    memcached.pause(False)
+    assert {type(one) for one in failed} == {TimeoutError}
+    await asyncio.sleep(0.3)
+    assert [await cache.aget("key") for _ in range(3)] == ["value"] * 3
+
+
+@pytest.mark.parametrize("method", ["aget", "aincr"])
+async def test_all_who_find_a_server_well_again_get_their_answers(method: str) -> None:
+    with running(Memcached()) as server:
+        cache = cache_of(server.address, retry_timeout=0.2)
+        await cache.aset("n", 0)
+        server.stop()
+        with pytest.raises(OSError):  # noqa: PT011
+            await cache.aget("n")
+        server.start()
+        await cache_of(server.address, no_delay=True).aset("n", 0)
+        await asyncio.sleep(0.3)
+        answers = await all_of(*(getattr(cache, method)("n") for _ in range(5)))
+        assert sorted(answers) == ([0] * 5 if method == "aget" else [1, 2, 3, 4, 5])
+
+
+async def test_a_server_that_fails_when_tried_again_is_dead_for_a_while() -> None:
+    with running(Memcached()) as server:
+        options = {"retry_timeout": 0.1, "retry_attempts": 1, "dead_timeout": 0.5}
+        cache = cache_of(server.address, **options)
+        await cache.aset("key", "value")
+        server.stop()
+        for _ in range(2):
+            await all_of(*(cache.aget("key") for _ in range(5)))
+            await asyncio.sleep(0.2)
+        # The attempts are used up: it is tried a last time and removed.
+        await all_of(cache.aget("key"))
+        server.start()
+        with pytest.raises(MemcacheError, match="All servers seem to be down"):
+            await cache.aget("key")
+        await asyncio.sleep(0.6)
+        await cache.aset("key", "new")
+        assert await cache.aget("key") == "new"
+
+
+async def test_a_server_that_gets_no_second_attempt_comes_back_in_its_time() -> None:
+    with running(Memcached()) as server:
+        cache = cache_of(server.address, retry_attempts=0, dead_timeout=0.3)
+        await cache.aset("key", "value")
+        server.stop()
+        await all_of(*(cache.aget("key") for _ in range(5)))
+        server.start()
+        with pytest.raises(MemcacheError, match="All servers seem to be down"):
+            await cache.aget("key")
+        await asyncio.sleep(0.4)
+        for _ in range(3):
+            await cache.aset("key", "new")
+            assert await cache.aget("key") == "new"
