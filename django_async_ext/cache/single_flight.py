@@ -1,8 +1,8 @@
 """Caches what coroutine functions return; of several tasks, one computes.
 
 Contract: while a task computes the value of a key, the other tasks of its loop
-that want it wait, and get the value or the error. When the computing task is
-cancelled, the next one computes.
+that want it wait, and get a copy of the value, as from the cache, or the error. When
+the computing task is cancelled, the next one computes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+import pickle
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -42,8 +44,8 @@ class _Line:
     """The tasks of one loop that want the value of one key."""
 
     length = 0
-    #: What the task that computes will have found, if one computes.
-    flight: asyncio.Future[Any] | None = None
+    #: What the task that computes will have found, pickled, if one computes.
+    flight: asyncio.Future[bytes | None] | None = None
     #: How many have computed since the first in the line came.
     ended = 0
 
@@ -69,8 +71,9 @@ def acached(
     of the function's name and arguments, which must be plain values or saved
     models, or a ``TypeError`` is raised.
 
-    Tasks that want the same value while one computes it wait for that one. In a
-    transaction each computes for itself: what it sees, or waits for, may be its own.
+    Tasks that want the same value while one computes it wait for that one, and get
+    copies. In a transaction each computes for itself: what it sees, or waits for, may
+    be its own.
     """
     if callable(timeout):
         raise TypeError("acached takes arguments: write @acached(), not @acached.")
@@ -121,9 +124,9 @@ async def _stand_in(
 ) -> Any:
     while True:
         if line.flight is not None:
-            value = await asyncio.shield(line.flight)
-            if value is not _MISSING:
-                return value
+            found = await asyncio.shield(line.flight)
+            if found is not None:
+                return pickle.loads(found)  # noqa: S301 (this process pickled it)
         ended = line.ended
         value = await _look_up(where)
         if value is not _MISSING:
@@ -161,8 +164,16 @@ async def _fly(
         _computing.reset(token)
         line.flight, line.ended = None, line.ended + 1
         if not flight.done():
-            flight.set_result(value)
+            flight.set_result(_pickled(value) if line.length > 1 else None)
     return value
+
+
+def _pickled(value: Any) -> bytes | None:
+    # Before the task that computed it goes on, and may change it. Whatever pickling
+    # raises, those who wait must be told to look or compute themselves.
+    with suppress(Exception):
+        return None if value is _MISSING else pickle.dumps(value)
+    return None
 
 
 def _make_key(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> str:

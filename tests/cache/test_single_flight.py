@@ -94,6 +94,68 @@ async def test_of_many_tasks_one_computes() -> None:
     assert slow.begun == ["value"]
 
 
+async def test_each_caller_may_change_what_it_gets() -> None:
+    slow = Slow()
+
+    @acached()
+    async def context() -> dict[str, Any]:
+        return {"articles": [await slow.compute(1)]}
+
+    async def view(user: str) -> dict[str, Any]:
+        found = await context()
+        found["user"] = user
+        found["articles"].append(user)
+        return found
+
+    tasks = [asyncio.create_task(view(user)) for user in "abc"]
+    await slow.started.wait()
+    await turns()
+    slow.go.set()
+    expected = [{"articles": [1, user], "user": user} for user in "abc"]
+    assert await asyncio.gather(*tasks) == expected
+    assert await context() == {"articles": [1]}
+    assert slow.begun == [1]
+
+
+async def test_what_cannot_be_copied_each_computes_for_itself() -> None:
+    slow = Slow()
+    dummy = {"BACKEND": "django_async_ext.cache.DummyCache"}
+
+    @acached()
+    async def make() -> Any:
+        await slow.compute(1)
+        return lambda: None
+
+    with override_settings(CACHES={"default": dummy}):
+        tasks = [asyncio.create_task(make()) for _ in range(3)]
+        await slow.started.wait()
+        await turns()
+        slow.go.set()
+        assert len(set(await asyncio.gather(*tasks))) == 3
+
+
+@pytest.mark.parametrize("name", ["LocMemCache", "DummyCache"])
+async def test_all_who_wait_for_a_queryset_get_its_rows(
+    transactional_db: None, name: str
+) -> None:
+    await Author.objects.acreate(name="Ada")
+    slow = Slow()
+    one = {"BACKEND": f"django_async_ext.cache.{name}", "LOCATION": uuid.uuid4().hex}
+
+    @acached()
+    async def authors() -> Any:
+        await slow.compute(1)
+        return Author.objects.all()
+
+    with override_settings(CACHES={"default": one}):
+        tasks = [asyncio.create_task(authors()) for _ in range(3)]
+        await slow.started.wait()
+        await turns()
+        slow.go.set()
+        for found in await asyncio.gather(*tasks):
+            assert [author.name async for author in found] == ["Ada"]
+
+
 async def test_other_keys_do_not_wait() -> None:
     slow = Slow()
     cached = acached()(slow.compute)
