@@ -188,11 +188,12 @@ def _plain(fn: Callable[..., Any], name: str, value: Any) -> Any:
     if isinstance(value, _PLAIN):
         return type(value).__qualname__, str(value)
     if isinstance(value, Model) and value.pk is not None:
-        return value._meta.label, str(value.pk)
+        return value._meta.label, value._state.db, str(value.pk)
     if isinstance(value, list | tuple):
         return [_plain(fn, name, item) for item in value]
     if isinstance(value, dict):
-        return sorted((str(k), _plain(fn, name, v)) for k, v in value.items())
+        items = value.items()
+        return sorted(repr([_plain(fn, name, part) for part in item]) for item in items)
     raise TypeError(
         describe(
             "acached-key",

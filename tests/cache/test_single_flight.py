@@ -81,6 +81,9 @@ async def test_arguments_are_the_same_however_they_are_given() -> None:
     await add(1, c={"x": [1, "1"]})
     await add(1, c={"x": [1, 1]})
     assert len(calls) == 3
+    await add(1, c={1: "x"})
+    await add(1, c={"1": "x"})
+    assert len(calls) == 5
 
 
 async def test_of_many_tasks_one_computes() -> None:
@@ -345,6 +348,16 @@ async def test_a_saved_model_is_a_good_argument() -> None:
     assert await name_of(Author(pk=1, name="Ada")) == "Ada"
     assert await name_of(Author(pk=1, name="changed since")) == "Ada"
     assert await name_of(Author(pk=2, name="Grace")) == "Grace"
+
+
+async def test_a_model_of_another_database_is_another_argument() -> None:
+    @acached()
+    async def name_of(author: Author) -> str:
+        return author.name
+
+    here, there = Author(pk=1, name="here"), Author(pk=1, name="there")
+    here._state.db, there._state.db = "default", "other"
+    assert [await name_of(here), await name_of(there)] == ["here", "there"]
 
 
 async def test_an_argument_without_a_stable_text_is_refused() -> None:
