@@ -17,6 +17,7 @@ from django.core.cache.backends.base import (
     BaseCache,
     default_key_func,
 )
+from django.core.exceptions import SynchronousOnlyOperation
 
 from django_async_ext.bridge import await_, run
 from django_async_ext.threads import FILES
@@ -46,9 +47,13 @@ def _over_bridge(name: str) -> AsyncMethod:
 
 def _inline(name: str) -> AsyncMethod:
     async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return getattr(self, name)(*args, **kwargs)
+        try:
+            return getattr(self, name)(*args, **kwargs)
+        except SynchronousOnlyOperation:
+            # To pickle a queryset is to query: nothing has been stored before that.
+            return await run(getattr(self, name), *args, **kwargs)
 
-    method.__name__, method.__doc__ = f"a{name}", f"Run {name}(), which never waits."
+    method.__name__, method.__doc__ = f"a{name}", f"Run {name}() at once."
     return method
 
 
@@ -119,7 +124,7 @@ _AS_DJANGO = [getattr(LoopCache, name) for name in _MAKING_KEYS]
 
 
 class InlineCache(LoopCache):
-    """Calls the synchronous methods of a cache that never waits, with no bridge."""
+    """Calls the methods of a cache that waits for nothing; what pickles may query."""
 
 
 for _name in METHODS:

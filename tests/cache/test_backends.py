@@ -12,14 +12,17 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.core.cache.backends import filebased
 from django.core.cache.backends.base import BaseCache
 from django.db import connection, connections
 from pymemcache.client.base import Client
 from pymemcache.serde import FLAG_PICKLE
 from redis import Redis as StockRedis
 
-from django_async_ext import on_loop
+from django_async_ext import aatomic, on_loop
+from django_async_ext.cache import FileBasedCache
 from django_async_ext.cache.base import METHODS
+from django_async_ext.threads import FILES
 from tests.cache.operations import (
     aoutcome_of,
     arun_steps,
@@ -27,6 +30,7 @@ from tests.cache.operations import (
     outcome_of,
     run_steps,
 )
+from tests.library.models import Author
 
 MakeCache = Callable[..., Any]
 
@@ -113,6 +117,68 @@ def corrupt(cache: Any, backend: str, junk: bytes) -> None:
     elif backend == "PyMemcacheCache":
         with closing(Client(cache._servers[0], default_noreply=False)) as client:
             client.set(":1:key", junk, flags=FLAG_PICKLE)
+
+
+async def names_in(cache: Any) -> list[str]:
+    return [author.name for author in await cache.aget("authors")]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("method", ["aset", "aadd", "aset_many", "aget_or_set"])
+async def test_a_queryset_can_be_cached(
+    make_cache: MakeCache, backend: str, method: str
+) -> None:
+    await Author.objects.acreate(name="Ada")
+    cache, authors = make_cache(), Author.objects.all()
+    if method == "aset_many":
+        await cache.aset_many({"first": 1, "authors": authors})
+    else:
+        await getattr(cache, method)("authors", authors)
+    if backend != "DummyCache":
+        assert await names_in(cache) == ["Ada"]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_cached_queryset_is_as_the_transaction_of_its_caller_sees_it(
+    make_cache: MakeCache, backend: str
+) -> None:
+    cache = make_cache()
+    async with aatomic():
+        await Author.objects.acreate(name="Ada")
+        await cache.aset("authors", Author.objects.all())
+    if backend != "DummyCache":
+        assert await names_in(cache) == ["Ada"]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_files_leave_no_connection_to_the_database_in_their_threads(
+    tmp_path: Path,
+) -> None:
+    await FileBasedCache(tmp_path, {}).aset("authors", Author.objects.all())
+
+    def is_connected() -> bool:
+        return connection.connection is not None
+
+    assert not any([await on_loop(FILES.call)(is_connected) for _ in range(8)])
+
+
+async def test_djangos_files_read_what_ours_wrote_on_the_loop(tmp_path: Path) -> None:
+    await FileBasedCache(tmp_path, {}).aset("key", {"value": [1]})
+    stock = filebased.FileBasedCache(tmp_path, {})
+    assert await sync_to_async(stock.get)("key") == {"value": [1]}
+
+
+async def test_what_cannot_be_pickled_is_the_error_that_it_is_in_django(
+    make_cache: MakeCache, backend: str
+) -> None:
+    stock, ours = make_cache(django=True), make_cache()
+    expected = await sync_to_async(outcome_of)(partial(stock.set, "key", print_it))
+    assert await aoutcome_of(partial(ours.aset, "key", print_it)) == expected
+    await sync_to_async(stock.close)()
+    await sync_to_async(connections.close_all)()
+
+
+print_it = lambda: None  # noqa: E731 (as it has no name, it cannot be pickled)
 
 
 async def test_a_default_may_be_a_coroutine_function(
