@@ -1,0 +1,117 @@
+"""Sessions in both a database and a cache, of tasks that are cancelled between them."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth import alogin, alogout
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.test import override_settings
+from django.urls import path
+
+from django_async_ext import on_loop
+from django_async_ext.asgi import get_asgi_application
+from django_async_ext.cache import LocMemCache
+from django_async_ext.sessions.cached_db import SessionStore
+from tests.handlers.asking import Exchange
+
+pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db(transaction=True)]
+
+
+class Gated(LocMemCache):
+    """A cache that stores, and forgets, when it is told to."""
+
+    reached = go = asyncio.Event()
+
+    async def aset(self, *args: Any, **kwargs: Any) -> Any:
+        await self._pass()
+        return await super().aset(*args, **kwargs)
+
+    async def adelete(self, *args: Any, **kwargs: Any) -> Any:
+        await self._pass()
+        return await super().adelete(*args, **kwargs)
+
+    async def _pass(self) -> None:
+        self.reached.set()
+        await self.go.wait()
+
+
+@pytest.fixture(autouse=True)
+def gated(tmp_path: Path) -> Iterator[None]:
+    Gated.reached, Gated.go = asyncio.Event(), asyncio.Event()
+    Gated.go.set()
+    cache = {"BACKEND": f"{__name__}.Gated", "LOCATION": str(tmp_path)}
+    with override_settings(
+        CACHES={"default": cache},
+        MIDDLEWARE=[
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+        ],
+        SESSION_ENGINE="django_async_ext.sessions.cached_db",
+        ALLOWED_HOSTS=["testserver"],
+    ):
+        yield
+
+
+async def cancelled_between(task: asyncio.Task[Any], cancel: Any) -> None:
+    """Let ``cancel()`` interrupt ``task`` when it has written to the database only."""
+    await Gated.reached.wait()
+    cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    Gated.go.set()
+    await asyncio.wait([task])
+
+
+def close_gate() -> None:
+    Gated.reached, Gated.go = asyncio.Event(), asyncio.Event()
+
+
+@pytest.mark.parametrize("engine_method", ["save", "flush", "asave", "aflush"])
+async def test_the_cache_has_what_the_database_has(engine_method: str) -> None:
+    first = SessionStore()
+    await first.aset("user", "ada")
+    await first.asave()
+    session = SessionStore(first.session_key)
+    await session.aset("user", "grace")
+    close_gate()
+    method = getattr(session, engine_method)
+    is_async = engine_method.startswith("a")
+    task = asyncio.create_task(method() if is_async else on_loop(method)())
+    await cancelled_between(task, task.cancel)
+    assert task.cancelled()
+    expected = "grace" if "save" in engine_method else None
+    assert await SessionStore(first.session_key).aget("user") == expected
+
+
+async def log_in(request: HttpRequest) -> HttpResponse:
+    user, _ = await User.objects.aget_or_create(username="ada")
+    await alogin(request, user, "django.contrib.auth.backends.ModelBackend")
+    return HttpResponse()
+
+
+async def log_out(request: HttpRequest) -> HttpResponse:
+    await alogout(request)
+    return HttpResponse()
+
+
+async def who(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.user.get_username())
+
+
+urlpatterns = [path("in", log_in), path("out", log_out), path("who", who)]
+
+
+async def test_who_logs_out_and_disconnects_is_logged_out() -> None:
+    application = get_asgi_application()
+    first = await Exchange("/in").run(application)
+    cookie = {"cookie": f"sessionid={first.cookies['sessionid']}"}
+    assert (await Exchange("/who", headers=cookie).run(application)).content == b"ada"
+    close_gate()
+    leaving = Exchange("/out", headers=cookie)
+    task = asyncio.create_task(leaving.run(application))
+    await cancelled_between(task, leaving.disconnect)
+    assert (await Exchange("/who", headers=cookie).run(application)).content == b""
