@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import SynchronousOnlyOperation
 
-from django_async_ext.bridge import driver
+from django_async_ext.bridge import await_, driver, in_bridge
 from django_async_ext.driving import let_wait
 from django_async_ext.exceptions import describe
 
@@ -23,11 +23,22 @@ _stock_property = _session._session
 
 def _get_session(self: Any, no_load: bool = False) -> Any:
     try:
-        return let_wait(_stock_get, self, no_load)
+        return let_wait(_get_in_turn, self, no_load)
     except SynchronousOnlyOperation as error:
         if driver() is not None:
             raise
         raise SynchronousOnlyOperation(_not_loaded()) from error
+
+
+def _get_in_turn(self: Any, no_load: bool) -> Any:
+    if not in_bridge() or not _loads(self, no_load):
+        return _stock_get(self, no_load)
+    lock = _lock_of(self)
+    await_(lock.acquire())
+    try:
+        return _stock_get(self, no_load)
+    finally:
+        _release(self, lock)
 
 
 def _not_loaded() -> str:
@@ -42,14 +53,32 @@ def _not_loaded() -> str:
 
 
 async def _aget_session(self: Any, no_load: bool = False) -> Any:
-    if no_load or self.session_key is None or hasattr(self, "_session_cache"):
+    if not _loads(self, no_load):
         return await _stock_aget(self, no_load)
-    # Or of two tasks that load it, the second would undo what the first has set.
-    async with self.__dict__.setdefault("_loading", asyncio.Lock()):
-        try:
-            return await _stock_aget(self, no_load)
-        finally:
-            self.__dict__.pop("_loading", None)
+    lock = _lock_of(self)
+    await lock.acquire()
+    try:
+        return await _stock_aget(self, no_load)
+    finally:
+        _release(self, lock)
+
+
+def _loads(self: Any, no_load: bool) -> bool:
+    known = no_load or self.session_key is None or hasattr(self, "_session_cache")
+    return not known
+
+
+def _lock_of(self: Any) -> asyncio.Lock:
+    # Or of two that load it, the second would undo what the first has set.
+    lock: asyncio.Lock = self.__dict__.setdefault("_loading", asyncio.Lock())
+    return lock
+
+
+def _release(self: Any, lock: asyncio.Lock) -> None:
+    # After an error those who wait, and who comes then, still need the same one.
+    if hasattr(self, "_session_cache"):
+        self.__dict__.pop("_loading", None)
+    lock.release()
 
 
 def adopt() -> None:
