@@ -30,10 +30,11 @@ _PICKLE = b"\x80"
 _COMPRESSED = b"\0"
 
 #: Django asks first whether there is the key: one more round trip, after which it
-#: may have expired.
+#: may have expired. A number that a script returns is a float on its way.
 _INCREMENT = """
 if redis.call('exists', KEYS[1]) == 1 then
-    return redis.call('incrby', KEYS[1], ARGV[1])
+    redis.call('incrby', KEYS[1], ARGV[1])
+    return redis.call('get', KEYS[1])
 end
 """
 
@@ -77,9 +78,13 @@ class CompressingSerializer:
     def dumps(self, value: Any) -> Any:
         """Follow Django: RedisSerializer.dumps()."""
         data = self._serializer.dumps(value)
-        if isinstance(data, bytes) and len(data) >= self._min_length:
+        if isinstance(data, bytes) and self._compresses(data):
             return _COMPRESSED + self._compressor.compress(data)
         return data
+
+    def _compresses(self, data: bytes) -> bool:
+        # What begins like something compressed could not be told from that.
+        return len(data) >= self._min_length or data.startswith(_COMPRESSED)
 
     def loads(self, data: bytes) -> Any:
         """Follow Django: RedisSerializer.loads()."""
@@ -88,12 +93,32 @@ class CompressingSerializer:
         return self._serializer.loads(data)
 
 
+class _Itself:
+    """Stands for an option that has no hash: equal to that one object, kept alive."""
+
+    def __init__(self, option: Any) -> None:
+        self._option = option
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and self._option is other._option
+
+    def __hash__(self) -> int:
+        return id(self._option)
+
+
+def _hashable(option: Any) -> Any:
+    try:
+        return make_hashable(option)
+    except TypeError:
+        return _Itself(option)
+
+
 class RedisCacheClient(redis.RedisCacheClient):
     """Django's client, with pools that belong to the process and to each loop.
 
-    Takes Django's options, and: ``max_connections`` (50 on a loop), ``timeout``
-    (seconds to wait for a connection, 20, on a loop), ``compressor`` (a module or
-    dotted path, see ``CompressingSerializer``), ``compress_min_length`` (bytes).
+    Takes Django's options, and: ``max_connections`` (50), ``timeout`` (seconds to
+    wait for a connection, 20), ``compressor`` (a module or dotted path, see
+    ``CompressingSerializer``), ``compress_min_length`` (bytes).
     """
 
     # Django's, unknown to its type stubs.
@@ -117,14 +142,20 @@ class RedisCacheClient(redis.RedisCacheClient):
         compress_min_length: int = 1024,
         **options: Any,
     ) -> None:
+        if options.get("max_connections", 0) is None:
+            del options["max_connections"]
         serializer = serializer or RedisSerializer
         super().__init__(servers, serializer, pool_class, parser_class, **options)
+        if not pool_class:
+            # Threads wait in it, and fail in redis-py's default, for a connection.
+            self._pool_class = self._lib.BlockingConnectionPool
         if compressor is not None:
             self._serializer = CompressingSerializer(
                 self._serializer, _import(compressor), compress_min_length
             )
         self._timeout = timeout
-        key = make_hashable((pool_class, parser_class, timeout, options))
+        options |= {"": (pool_class, parser_class, timeout)}
+        key = make_hashable({name: _hashable(it) for name, it in options.items()})
         self._key = _keys.setdefault(key, object())
 
     def _get_connection_pool(self, write: bool) -> Any:
@@ -137,20 +168,25 @@ class RedisCacheClient(redis.RedisCacheClient):
         return pool
 
     def _make_pool(self, url: str) -> Any:
-        if not in_bridge():
-            return self._pool_class.from_url(url, **self._pool_options)
-        from django_async_ext.cache.redis_loop import LoopConnectionPool
-
         options = self._pool_options | {"timeout": self._timeout}
-        return LoopConnectionPool.of(url, **options)
+        if in_bridge():
+            from django_async_ext.cache.redis_loop import LoopConnectionPool
+
+            return LoopConnectionPool.of(url, **options)
+        waiting, kind = self._lib.BlockingConnectionPool, self._pool_class
+        if not (isinstance(kind, type) and issubclass(kind, waiting)):
+            del options["timeout"]
+        return kind.from_url(url, **options)
 
     def get_client(self, key: Any = None, *, write: bool = False) -> Any:  # noqa: ARG002
         """Follow Django; one client serves all who share a pool."""
         pool = self._get_connection_pool(write)
         client = pool.__dict__.get("client")
         if client is None:
-            client = pool.client = self._client(connection_pool=pool)
+            client = self._client(connection_pool=pool)
             client.increment = client.register_script(_INCREMENT)
+            # Not before it is complete: other threads take it from there.
+            pool.client = client
         return client
 
     def set(self, key: Any, value: Any, timeout: Any) -> None:
