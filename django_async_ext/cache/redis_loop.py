@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import socket
+import sys
 from asyncio import current_task
 from contextlib import suppress
 from time import monotonic
@@ -28,7 +29,7 @@ from redis.connection import (
     UnixDomainSocketConnection,
     parse_url,
 )
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError, RedisError
 
 from django_async_ext.bridge import await_
 from django_async_ext.db.backends.holders import describe_holders
@@ -40,6 +41,8 @@ from django_async_ext.loop_socket import (
     create_connection,
     with_loop_sockets,
 )
+from django_async_ext.sockets import closed_if_interrupted
+from django_async_ext.threads import FILES
 
 with suppress(ImportError):
     from hiredis import pack_command
@@ -83,6 +86,8 @@ class _OnLoop:
 
     task: asyncio.Task[Any] | None = None
     since = 0.0
+    #: The error that its holder was handling already when it took the connection.
+    handled: BaseException | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -108,8 +113,22 @@ class _OnLoop:
 
     def connect(self) -> None:
         """Follow redis-py, without its retries where there is nothing to do."""
-        if self._sock is None:  # type: ignore[attr-defined]
+        if self._sock is not None:  # type: ignore[attr-defined]
+            return
+        try:
             super().connect()  # type: ignore[misc]
+        except BaseException:
+            # redis-py keeps it, not logged in, unless the error is its own.
+            self.disconnect()  # type: ignore[attr-defined]
+            raise
+
+    def is_left_half_way(self) -> bool:
+        """Tell whether what raises now may have left an answer unread.
+
+        redis-py has read, or disconnects, before it raises an error of its own.
+        """
+        error = sys.exception()
+        return error is not self.handled and not isinstance(error, RedisError)
 
 
 class LoopConnection(_OnLoop, Connection):
@@ -153,7 +172,9 @@ class LoopSSLConnection(SSLConnection, LoopConnection):
             )
         names = inspect.signature(RedisSSLContext).parameters
         options = {name: getattr(self, _TLS.get(name, name)) for name in names}
-        context = with_loop_sockets(RedisSSLContext(**options).get())
+        # redis-py closes it after an error only.
+        with closed_if_interrupted(sock):
+            context = with_loop_sockets(FILES.call(RedisSSLContext(**options).get))
         return context.wrap_socket(sock, server_hostname=self.host)
 
 
@@ -198,6 +219,8 @@ class LoopConnectionPool(ConnectionPool):
     @classmethod
     def of(cls, url: str, **options: Any) -> LoopConnectionPool:
         """Make the pool for a server, named by a URL as redis-py reads it."""
+        if options.get("cache_config") or options.get("cache"):
+            raise NotImplementedError(_no_client_side_caching())
         parse: Any = parse_url
         stock = parse(url).pop("connection_class", None)
         pool = cls.from_url(url, **options)
@@ -211,6 +234,7 @@ class LoopConnectionPool(ConnectionPool):
         try:
             connection = self._pop()
             connection.task, connection.since = current_task(), monotonic()
+            connection.handled = sys.exception()
             self._in_use_connections.add(connection)
             connection.connect()
         except BaseException:
@@ -223,9 +247,9 @@ class LoopConnectionPool(ConnectionPool):
         if connection not in self._in_use_connections:
             return
         self._in_use_connections.remove(connection)
-        if connection.should_reconnect():
+        if connection.should_reconnect() or connection.is_left_half_way():
             connection.disconnect()
-        connection.task = None
+        connection.task = connection.handled = None
         self._available_connections.append(connection)
         self._slots.release()
 
@@ -248,3 +272,12 @@ class LoopConnectionPool(ConnectionPool):
                 "concurrency.",
             )
         )
+
+
+def _no_client_side_caching() -> str:
+    return describe(
+        "redis-client-side-caching",
+        "redis-py's client-side caching reads the server's messages through blocking "
+        "sockets, which would stop the event loop.",
+        "Take cache_config and cache out of the cache's OPTIONS.",
+    )

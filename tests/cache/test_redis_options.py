@@ -8,6 +8,7 @@ import pytest
 from django.core.cache.backends.redis import RedisCache as StockCache
 from redis import BlockingConnectionPool, ConnectionPool, exceptions
 from redis import Redis as StockRedis
+from redis.cache import CacheConfig
 
 from django_async_ext import on_loop
 from django_async_ext.cache import RedisCache
@@ -162,3 +163,18 @@ async def test_a_value_that_looks_compressed_is_read_as_it_was_written(
     for icon in (b"\0\0\1\0", b"\0", b""):
         await cache.aset("icon", icon)
         assert await cache.aget("icon") == icon
+
+
+# What the loop refuses
+
+
+@pytest.mark.parametrize("name", ["cache_config", "cache"])
+async def test_client_side_caching_is_refused_in_words(redis: Redis, name: str) -> None:
+    cache = cache_of(redis, protocol=3, **{name: CacheConfig()})
+    with pytest.raises(NotImplementedError) as caught:
+        await cache.aget("key")
+    assert str(caught.value).startswith(
+        "redis-py's client-side caching reads the server's messages through blocking "
+        "sockets, which would stop the event loop. Take cache_config and cache out of "
+        "the cache's OPTIONS. See "
+    )
