@@ -8,6 +8,7 @@ awaitable here runs any other backend in a thread, unless it only keeps messages
 from __future__ import annotations
 
 import asyncio
+import inspect
 import smtplib
 import ssl
 from collections import deque
@@ -23,6 +24,7 @@ from django.core.mail.backends import filebased, smtp
 from django_async_ext.bridge import in_bridge, run
 from django_async_ext.locks import Lock
 from django_async_ext.loop_socket import create_connection, with_loop_sockets
+from django_async_ext.sockets import closed_if_interrupted
 from django_async_ext.threads import FILES
 
 _STOCK = "django.core.mail.backends.smtp.EmailBackend"
@@ -60,13 +62,8 @@ class _LoopSMTP(smtplib.SMTP):
         return self._whole(super().starttls, *args, **kwargs)
 
     def _whole(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        try:
+        with closed_if_interrupted(self):
             return step(*args, **kwargs)
-        except Exception:
-            raise
-        except BaseException:
-            self.close()
-            raise
 
 
 class _LoopSMTPS(smtplib.SMTP_SSL, _LoopSMTP):
@@ -130,6 +127,18 @@ class EmailBackend(smtp.EmailBackend):
                 setattr(self, _PARTIAL, None)
                 partial.close()
 
+    def _send(self, email_message: mail.EmailMessage) -> bool:
+        send: Any = super()._send  # type: ignore[misc]
+        try:
+            with closed_if_interrupted(self.connection):
+                return bool(send(email_message))
+        except Exception:
+            raise
+        except BaseException:
+            # Who sends next opens another one.
+            self.connection = None
+            raise
+
 
 class FileBasedEmailBackend(filebased.EmailBackend):
     """Django's file backend, which writes in a thread inside the bridge."""
@@ -180,6 +189,11 @@ async def asend_messages(
     Return how many were sent. After an error no other message is begun, those being
     sent are finished, and the error is raised.
     """
+    if connections < 1:
+        raise ValueError(
+            f"connections={connections} would send nothing: give 1 or more, or leave "
+            "it out."
+        )
     waiting = deque(messages)
     where = _waits_on_loop(using=using)
     senders = [
@@ -232,7 +246,9 @@ def _waits_on_loop(**options: Any) -> bool:
 
 
 async def _call(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return await _call_at(_waits_on_loop(**kwargs), fn, *args, **kwargs)
+    # Django 6.1 takes by position what its signature says it does not.
+    named = dict(zip(inspect.signature(fn).parameters, args, strict=False))
+    return await _call_at(_waits_on_loop(**named | kwargs), fn, *args, **kwargs)
 
 
 async def _call_at(on_loop: bool, fn: Any, *args: Any, **kwargs: Any) -> Any:

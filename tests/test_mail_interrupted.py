@@ -1,0 +1,94 @@
+"""E-mail whose task is cancelled, or that is asked for in unusual ways."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from django.core.mail.backends import locmem
+
+from django_async_ext import on_loop
+from django_async_ext.mail import asend_mail, asend_messages
+from tests import test_mail
+from tests.proxy import Proxy
+from tests.test_mail import Postbox, Project, Server, connection, letter
+from tests.waiting import until
+
+postbox, project = test_mail.postbox, test_mail.project
+server, start = test_mail.server, test_mail.start
+
+
+async def test_a_cancelled_task_does_not_end_an_open_backend_for_the_others(
+    server: Server, postbox: Postbox, project: Project
+) -> None:
+    async with Proxy("127.0.0.1", server.port) as proxy:
+        project.use(port=proxy.port)
+        backend = connection()
+        await on_loop(backend.open)()
+        send = on_loop(backend.send_messages)
+        assert await send([letter(0)]) == 1
+        proxy.hold()
+        task = asyncio.create_task(send([letter(1)]))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert backend.connection is None
+        proxy.heal()
+        assert [await send([letter(number)]) for number in (2, 3)] == [1, 1]
+    assert postbox.subjects == ["Letter 0", "Letter 2", "Letter 3"]
+
+
+async def test_a_task_cancelled_in_the_queue_leaves_the_connection_to_its_user(
+    server: Server, postbox: Postbox, project: Project
+) -> None:
+    async with Proxy("127.0.0.1", server.port) as proxy:
+        project.use(port=proxy.port)
+        backend = connection()
+        await on_loop(backend.open)()
+        send = on_loop(backend.send_messages)
+        proxy.hold()
+        first = asyncio.create_task(send([letter(0)]))
+        queued = asyncio.create_task(send([letter(1)]))
+        await asyncio.sleep(0.05)
+        queued.cancel()
+        await asyncio.wait([queued])
+        proxy.heal()
+        assert await first == 1
+        assert await send([letter(2)]) == 1
+        await until(lambda: postbox.subjects == ["Letter 0", "Letter 2"])
+        assert postbox.sessions == 1
+        await on_loop(backend.close)()
+
+
+@pytest.mark.parametrize("connections", [0, -1])
+async def test_messages_over_no_connection_are_refused(
+    server: Server, postbox: Postbox, connections: int
+) -> None:
+    with pytest.raises(ValueError, match="would send nothing") as caught:
+        await asend_messages([letter()], connections=connections)
+    assert str(caught.value) == (
+        f"connections={connections} would send nothing: give 1 or more, or leave it "
+        "out."
+    )
+    assert not postbox.delivered
+
+
+class Blocking(locmem.EmailBackend):
+    """A backend of a third party."""
+
+
+@pytest.mark.parametrize("by_position", [True, False])
+# Django 6.1 deprecates both.
+@pytest.mark.filterwarnings("ignore:.*:PendingDeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+async def test_a_connection_given_by_position_is_judged_as_one_given_by_name(
+    project: Project, by_position: bool, thread_submissions: list[str], mailoutbox: Any
+) -> None:
+    project.use(host="127.0.0.1", port=1)
+    message = ("Hello", "Dear", "me@here.org", ["you@there.org"])
+    if by_position:
+        sent = await asend_mail(*message, False, None, None, Blocking())
+    else:
+        sent = await asend_mail(*message, connection=Blocking())
+    assert (sent, len(mailoutbox)) == (1, 1)
+    assert any("submit" in one for one in thread_submissions)
