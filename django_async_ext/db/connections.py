@@ -37,7 +37,7 @@ async def hold_connection(using: str | None = None) -> AsyncIterator[Any]:
 def open_transaction() -> Any:
     """Return the wrapper on which the running task is in a transaction, if any."""
     for wrapper in connections.all(initialized_only=True):
-        if wrapper.in_atomic_block:
+        if getattr(wrapper, "is_in_transaction", wrapper.in_atomic_block):
             return wrapper
     return None
 

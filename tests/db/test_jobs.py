@@ -178,6 +178,22 @@ async def test_a_job_may_end_an_older_savepoint() -> None:
     assert await Tag.objects.acount() == 0
 
 
+async def test_queries_gathered_in_a_transaction_by_hand_are_part_of_it() -> None:
+    switch = on_loop(transaction.set_autocommit)
+
+    async def work() -> list[int]:
+        await switch(False)
+        await Tag.objects.acreate(name="not yet there")
+        try:
+            return await gather_queries(Tag.objects.acount(), Tag.objects.acount())
+        finally:
+            await on_loop(transaction.rollback)()
+            await switch(True)
+
+    assert await asyncio.create_task(work()) == [1, 1]
+    assert await Tag.objects.acount() == 0
+
+
 # An end
 
 

@@ -230,10 +230,16 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         """Tell whether its task has one connection from its first query to its end."""
         return self._lease_per_task and self._shares_pool
 
+    @property
+    def is_in_transaction(self) -> bool:
+        """Tell whether a statement is part of a transaction, of atomic() or by hand."""
+        is_leased = self._lease is not None
+        default = bool(self.settings_dict["AUTOCOMMIT"])
+        return self.in_atomic_block or not (self.autocommit if is_leased else default)
+
     def keeps_connection(self) -> bool:
         """Tell whether the lease outlasts the statement."""
-        is_in_transaction = self.in_atomic_block or not self.autocommit
-        return bool(is_in_transaction or self._holds or self._lease_per_task)
+        return self.is_in_transaction or self._holds > 0 or self._lease_per_task
 
     def _release(self) -> None:
         lease, self._lease = self._lease, None
