@@ -23,6 +23,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from django_async_ext import conf
 from django_async_ext.bridge import driver
+from django_async_ext.db.backends.rendezvous import aleave_meeting
 from django_async_ext.driving import let_wait, reserved_waits
 from django_async_ext.exceptions import describe
 from django_async_ext.threads import Threads, processors
@@ -99,6 +100,7 @@ async def auser(request: Any) -> Any:
         # Somebody has set it: login() up to Django 5.2, or a middleware.
         return user
     if not hasattr(request, "_cached_user"):
+        await aleave_meeting()
         # Tasks that ask at the same time get one user, from one query.
         async with request.__dict__.setdefault("_user_loading", asyncio.Lock()):
             if not hasattr(request, "_cached_user"):

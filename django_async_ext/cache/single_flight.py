@@ -25,6 +25,7 @@ from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.db.models import Model
 
+from django_async_ext.db.backends.rendezvous import aleave_meeting
 from django_async_ext.db.connections import open_transaction
 from django_async_ext.exceptions import describe
 from django_async_ext.loops import PerLoop
@@ -105,6 +106,8 @@ async def _get_or_compute(
         if value is _MISSING:
             value = await _fly(_Line(), where, compute, timeout)
         return value
+    # A job that stops for another one's statement cannot compute meanwhile.
+    await aleave_meeting()
     lines = _lines.get()
     line = lines.setdefault(where, _Line())
     line.length += 1

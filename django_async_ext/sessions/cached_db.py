@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.sessions.backends import cached_db
 
 from django_async_ext.bridge import shielded
+from django_async_ext.db.backends.rendezvous import leave_meeting
 from django_async_ext.sessions.base import AwaitableSession, WaitingCache
 
 
@@ -22,10 +23,12 @@ class SessionStore(AwaitableSession, cached_db.SessionStore):
 
     def save(self, must_create: bool = False) -> None:
         """As in Django; a cancellation waits until both have it."""
+        leave_meeting("a session")
         with shielded():
             super().save(must_create)
 
     def delete(self, session_key: str | None = None) -> None:
         """As in Django; a cancellation waits until neither has it."""
+        leave_meeting("a session")
         with shielded():
             super().delete(session_key)

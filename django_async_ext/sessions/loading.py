@@ -13,6 +13,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import SynchronousOnlyOperation
 
 from django_async_ext.bridge import await_, driver, in_bridge
+from django_async_ext.db.backends.rendezvous import aleave_meeting, leave_meeting
 from django_async_ext.driving import let_wait
 from django_async_ext.exceptions import describe
 
@@ -33,6 +34,7 @@ def _get_session(self: Any, no_load: bool = False) -> Any:
 def _get_in_turn(self: Any, no_load: bool) -> Any:
     if not in_bridge() or not _loads(self, no_load):
         return _stock_get(self, no_load)
+    leave_meeting("a session")
     lock = _lock_of(self)
     await_(lock.acquire())
     try:
@@ -55,6 +57,7 @@ def _not_loaded() -> str:
 async def _aget_session(self: Any, no_load: bool = False) -> Any:
     if not _loads(self, no_load):
         return await _stock_aget(self, no_load)
+    await aleave_meeting()
     lock = _lock_of(self)
     await lock.acquire()
     try:

@@ -8,7 +8,7 @@ from django.db import (
 )
 from django.db.models.expressions import RawSQL
 
-from django_async_ext import await_
+from django_async_ext import aatomic, await_, gather_queries
 from django_async_ext.db.connections import pool_stats
 from tests.db.server import execute
 
@@ -54,3 +54,11 @@ def is_at_rest() -> bool:
 class TooComplicatedError(Exception):
     def __init__(self, why: str, *, how: int) -> None:
         super().__init__(f"{why} {how}")
+
+
+async def gathered(how: str, *jobs: Any) -> list[Any]:
+    """Gather in parallel, in a pipeline, or inside a transaction."""
+    if how != "inside":
+        return await gather_queries(*jobs, pipeline=how == "pipeline")
+    async with aatomic():
+        return await gather_queries(*jobs)

@@ -9,23 +9,17 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F
 
 from django_async_ext import aatomic, aon_commit, gather_queries, on_loop
+from tests.db.gathering import gathered
 from tests.db.server import execute
 from tests.library.models import Account, Author, Book, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
-
-
-async def gathered(how: str, *jobs: Any) -> list[Any]:
-    if how != "inside":
-        return await gather_queries(*jobs, pipeline=how == "pipeline")
-    async with aatomic():
-        return await gather_queries(*jobs)
 
 
 # A context
@@ -278,3 +272,83 @@ async def test_a_cancellation_while_jobs_clean_up_is_not_lost() -> None:
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
+
+
+async def test_a_job_that_catches_its_own_timeout_ends_nobody_unheard() -> None:
+    async def limited() -> int:
+        try:
+            async with asyncio.timeout(0.05):
+                return await Tag.objects.acount()
+        except TimeoutError:
+            return -1
+
+    async def pay() -> None:
+        async with aatomic():
+            await Tag.objects.acreate(name="paid")
+            await gather_queries(limited, partial(asyncio.sleep, 10))
+
+    with pytest.raises(TimeoutError, match="cancelled another"):
+        await asyncio.create_task(pay())
+
+
+async def limited_by_itself() -> Any:
+    try:
+        async with asyncio.timeout(0.3):
+            return await on_loop(execute)("SELECT 1 FROM pg_sleep(10)")
+    except TimeoutError:
+        return "late"
+
+
+async def test_reads_sent_with_one_that_was_too_slow_are_repeated() -> None:
+    count = Tag.objects.acount
+    found = await gather_queries(limited_by_itself, count, pipeline=True)
+    assert found == ["late", 0]
+
+
+async def test_a_write_sent_with_a_read_that_was_too_slow_is_no_success() -> None:
+    await Account.objects.acreate(pk=1, balance=1)
+    write = Account.objects.filter(pk=1).aupdate(balance=2)
+    async with aatomic():
+        _, error = await gather_queries(
+            limited_by_itself, write, return_exceptions=True
+        )
+        await on_loop(connection.set_rollback)(True)
+    assert isinstance(error, OperationalError)
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT 1", "/* why */ SELECT 1", "WITH a AS (SELECT 1) SELECT * FROM a"]
+)
+async def test_a_cancelled_job_that_only_read_leaves_the_block_usable(sql: str) -> None:
+    async def reads() -> None:
+        await on_loop(execute)(sql)
+        await Tag.objects.acount()
+        await Tag.objects.acount()
+
+    async with aatomic():
+        with suppress(Tag.DoesNotExist):
+            await gather_queries(reads, Tag.objects.aget(name="missing"))
+        await Author.objects.acreate(name="after")
+    assert await Author.objects.acount() == 1
+
+
+async def test_what_a_job_of_a_cancelled_job_wrote_is_not_committed() -> None:
+    await Account.objects.acreate(pk=1, balance=100)
+    begun = asyncio.Event()
+
+    async def transfer() -> None:
+        taken = Account.objects.filter(pk=1).aupdate(balance=90)
+        await gather_queries(taken, Tag.objects.acount())
+        begun.set()
+        for _ in range(6):
+            await Tag.objects.acount()
+
+    async def fails() -> None:
+        while not begun.is_set():
+            await Tag.objects.acount()
+        raise LookupError
+
+    async with aatomic():
+        with suppress(LookupError):
+            await gather_queries(transfer, fails)
+    assert (await Account.objects.aget()).balance == 100

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.transaction import TransactionManagementError
 
 from django_async_ext import aatomic, aon_commit, on_loop
@@ -17,7 +17,7 @@ from django_async_ext.exceptions import (
 )
 from tests.library.models import Author, Tag
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 
 async def in_a_task(work: Any) -> None:
@@ -40,6 +40,41 @@ async def test_a_generator_that_is_broken_off_takes_nothing_with_it() -> None:
 
     await in_a_task(work)
     assert await Tag.objects.acount() == 0
+
+
+async def test_what_is_broken_stays_so_after_a_block_inside_it() -> None:
+    async def rows() -> AsyncIterator[int]:
+        async with aatomic():
+            yield 1
+
+    async def work() -> None:
+        async for _ in rows():
+            break
+        async with aatomic():
+            await asyncio.sleep(0.05)
+        with pytest.raises(TransactionManagementError):
+            await Author.objects.acreate(name="would be lost")
+
+    await in_a_task(work)
+
+
+@pytest.mark.parametrize("alias", ["default", "sqlite"])
+async def test_without_autocommit_a_block_may_be_the_first_that_a_task_does(
+    alias: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = Tag.objects.using(alias)
+
+    async def work() -> None:
+        async with aatomic(alias):
+            await tags.acreate(name="new")
+        await on_loop(transaction.commit)(alias)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(connections.settings[alias], "AUTOCOMMIT", False)
+        connections[alias].close_pool()
+        await in_a_task(work)
+    connections[alias].close_pool()
+    assert await tags.acount() == 1
 
 
 async def test_a_block_left_in_another_task_says_so() -> None:

@@ -87,6 +87,26 @@ async def test_a_reset_session_has_what_each_new_one_is_given() -> None:
         assert await ask() == before == [("77s",)]
 
 
+async def test_a_receiver_finds_the_session_that_is_reset_by_its_alias(
+    configure: Configure,
+) -> None:
+    configure(lease="task")
+    sessions: list[Any] = []
+
+    def receive(connection: Any, **_kwargs: Any) -> None:
+        if connection.alias == "default":
+            sessions.append(connections["default"].connection is connection.connection)
+            execute("SET statement_timeout = '77s'")
+
+    connection_created.connect(receive)
+    try:
+        await asyncio.create_task(Tag.objects.acount())
+        await until(lambda: pool_stats()["in_use"] == 0)
+    finally:
+        connection_created.disconnect(receive)
+    assert sessions == [True, True]
+
+
 async def test_gathered_queries_are_in_the_session_that_their_task_keeps(
     configure: Configure,
 ) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from django.db import connections
 from django.db.utils import Error, InternalError
 
 from django_async_ext import conf
@@ -25,11 +24,15 @@ from django_async_ext.db.backends.guard import install as install_guard
 from django_async_ext.db.backends.idle import IdleWatch
 from django_async_ext.db.backends.leasable import Leasable
 from django_async_ext.db.backends.leases import LeasingWrapper
+from django_async_ext.db.backends.rendezvous import leave_meeting
 from django_async_ext.exceptions import UnknownOutcomeError
 
 
 class LoopDatabaseWrapper(LeasingWrapper):
     """Follows Django: BaseDatabaseWrapper; see the module."""
+
+    #: The transaction of which a block was left in another task.
+    left_elsewhere: object | None = None
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         ownership.install()
@@ -137,8 +140,10 @@ class LoopDatabaseWrapper(LeasingWrapper):
         """As in Django, without a lease only to tell the default."""
         if self._lease is not None:
             return self.autocommit
-        if self.connection is None and self._is_leasing():
-            return self.settings_dict["AUTOCOMMIT"]
+        by_default = bool(self.settings_dict["AUTOCOMMIT"])
+        if self.connection is None and by_default and self._is_leasing():
+            return True
+        # Without autocommit it has to connect: that resets the wrapper.
         return super().get_autocommit()
 
     def set_autocommit(self, autocommit: bool, *args: Any, **kwargs: Any) -> None:
@@ -155,7 +160,7 @@ class LoopDatabaseWrapper(LeasingWrapper):
             return
         if not autocommit:
             # Other jobs' statements must not become part of the transaction.
-            _leave_meeting("a transaction")
+            leave_meeting("a transaction")
         self._holds += 1
         try:
             super().set_autocommit(autocommit, *args, **kwargs)
@@ -204,12 +209,12 @@ class LoopDatabaseWrapper(LeasingWrapper):
             super()._rollback()
 
     def _savepoint_commit(self, sid: str) -> None:
-        _leave_meeting("the end of a savepoint")
+        leave_meeting("the end of a savepoint")
         with shielded():
             super()._savepoint_commit(sid)
 
     def _savepoint_rollback(self, sid: str) -> None:
-        _leave_meeting("the end of a savepoint")
+        leave_meeting("the end of a savepoint")
         with shielded():
             super()._savepoint_rollback(sid)
 
@@ -241,6 +246,12 @@ class LoopDatabaseWrapper(LeasingWrapper):
     def get_rollback(self) -> bool:
         """As in Django."""
         return bool(super().get_rollback())
+
+    def validate_no_broken_transaction(self) -> None:
+        """As in Django; a block left elsewhere stays broken whatever ends in it."""
+        if self.in_atomic_block and self.left_elsewhere is self.transaction:
+            self.needs_rollback = True
+        super().validate_no_broken_transaction()
 
     def doom(self, error: BaseException) -> None:
         """Let the block roll back in which ``error`` interrupted a statement.
@@ -274,12 +285,5 @@ class LoopDatabaseWrapper(LeasingWrapper):
 
     def _savepoint(self, sid: str) -> None:
         # Two jobs must not nest their savepoints into each other's.
-        _leave_meeting("a savepoint")
+        leave_meeting("a savepoint")
         super()._savepoint(sid)
-
-
-def _leave_meeting(what: str) -> None:
-    # On whatever database the jobs of this task meet.
-    for wrapper in connections.all(initialized_only=True):
-        if (meeting := getattr(wrapper, "rendezvous", None)) is not None:
-            meeting.wait_alone(what)

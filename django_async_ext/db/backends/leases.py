@@ -312,7 +312,12 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     async def _reset_spare(self, connection: Leasable) -> None:
         spare = type(self)(self.settings_dict, self.alias)
         spare.connection, spare.autocommit = connection, True
-        await run(spare.reset_connection)
+        # Receivers may ask for the connection by its alias.
+        connections[self.alias] = spare
+        try:
+            await run(spare.reset_connection)
+        finally:
+            del connections[self.alias]
 
     def reset_connection(self) -> None:
         """Make the connection of this wrapper like new, in the pool's task."""

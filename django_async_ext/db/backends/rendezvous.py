@@ -39,9 +39,9 @@ ALONE = Stop()
 class Rendezvous:
     """The meeting of the jobs on one connection.
 
-    ``flush`` sends what was queued by the given cursors, reads all answers, and
-    returns the errors by cursor, None for what must run again; ``send`` only sends,
-    as much as can be at once.
+    ``flush`` sends what was queued by the given cursors, reads all answers, and puts
+    the errors by cursor into the dict that it is given, None for what must run again;
+    ``send`` only sends, as much as can be at once.
     """
 
     #: Whether the queue begins the transaction that its statements are in.
@@ -49,7 +49,7 @@ class Rendezvous:
 
     def __init__(
         self,
-        flush: Callable[[list[Any]], dict[Any, Exception | None]],
+        flush: Callable[[list[Any], dict[Any, Exception | None]], None],
         send: Callable[[], None],
     ) -> None:
         self._flush, self._send = flush, send
@@ -61,13 +61,13 @@ class Rendezvous:
 
         False means that it had no effect, because of another one that failed.
         """
-        if not is_read and (job := _running.get()) is not None:
-            job.has_written = True
+        if not is_read:
+            _note_write()
         self._queue.append(cursor)
         await_(QUEUED)
         if cursor in self._queue:
             queue, self._queue = self._queue, []
-            self._errors.update(self._flush(queue))
+            self._flush(queue, self._errors)
         if cursor not in self._errors:
             return True
         if error := self._errors.pop(cursor):
@@ -95,6 +95,9 @@ class _Job:
         self.resume: Callable[[], Any] = partial(self.coroutine.send, None)
         #: As a task of its own would have: what it sets, no other job sees.
         self.context = copy_context()
+        #: That in which it was gathered, if it was.
+        self.parent = _running.get()
+        self.task = asyncio.current_task()
         self.context.run(_running.set, self)
         self.alone = False
         self.ended = False
@@ -150,6 +153,37 @@ class _Job:
 _running: ContextVar[_Job | None] = ContextVar("running", default=None)
 
 
+def _note_write() -> None:
+    job = _running.get()
+    while job is not None:
+        job.has_written, job = True, job.parent
+
+
+def _is_meeting() -> bool:
+    """Tell whether the running code is a job's whose fellows may stop for it."""
+    job = _running.get()
+    if job is None or asyncio._get_running_loop() is None:
+        return False
+    if job.task is not asyncio.current_task():
+        # A task that a job has started.
+        return False
+    while job is not None and job.wrapper.rendezvous is None:
+        job = job.parent
+    return job is not None
+
+
+def leave_meeting(what: str) -> None:
+    """Have the running job go on alone, for what must not be shared; in the bridge."""
+    if _is_meeting():
+        Rendezvous.wait_alone(what)
+
+
+async def aleave_meeting() -> None:
+    """Have the running job go on alone, before it waits for another one."""
+    if _is_meeting():
+        await ALONE
+
+
 async def run_together(
     wrapper: Any, functions: Sequence[Callable[[], Awaitable[Any]]], tolerant: bool
 ) -> list[Any]:
@@ -159,7 +193,7 @@ async def run_together(
     among the results.
     """
     jobs = [_Job(wrapper, function) for function in functions]
-    is_nested = wrapper.rendezvous is not None
+    is_nested = _is_meeting()
     try:
         meeting: AbstractContextManager[None] = wrapper.pipeline()
         await run(meeting.__enter__)
@@ -176,9 +210,10 @@ async def run_together(
             while not job.ended:
                 await _advance(job, tolerant)
     except asyncio.CancelledError:
+        before = _cancellations()
         await _end(jobs)
-        if (timeout := _claimed(jobs)) is not None:
-            raise timeout from None
+        if before and not _cancellations():
+            raise _claimed(jobs) from None
         raise
     finally:
         await _end(jobs)
@@ -195,15 +230,17 @@ async def _end(jobs: Sequence[_Job]) -> None:
         raise asyncio.CancelledError
 
 
-def _claimed(jobs: Sequence[_Job]) -> BaseException | None:
-    """Return the TimeoutError of the job whose timeout cancelled another one.
+def _claimed(jobs: Sequence[_Job]) -> BaseException:
+    """Return the error of the job whose timeout or task group cancelled another one.
 
-    They share a task, which is all that a timeout knows of.
+    They share a task, which is all that these know of.
     """
-    if _cancellations():
-        return None
-    errors = [job.error for job in jobs]
-    return next((error for error in errors if isinstance(error, TimeoutError)), None)
+    for job in jobs:
+        if not isinstance(job.error, asyncio.CancelledError | None):
+            return job.error
+    return TimeoutError(
+        "The timeout of a job of gather_queries() cancelled another one."
+    )
 
 
 def _cancellations() -> int:

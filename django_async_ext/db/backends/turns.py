@@ -253,6 +253,7 @@ def _leave_elsewhere(atomic: Any, alias: str, exc_type: Any) -> None:
     )
     for wrapper in holders:
         wrapper.doom(error)
+        wrapper.left_elsewhere = wrapper.transaction
     raise error
 
 

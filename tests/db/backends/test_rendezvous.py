@@ -33,9 +33,9 @@ class Meeting:
             self.rendezvous = None
             self.events.append("exit")
 
-    def flush(self, queue: list[str]) -> dict[str, Exception]:
+    def flush(self, queue: list[str], found: dict[Any, Exception | None]) -> None:
         self.flushed.append(list(queue))
-        return {name: self.errors[name] for name in queue if name in self.errors}
+        found.update({name: self.errors[name] for name in queue if name in self.errors})
 
     def ask(self, name: str) -> str:
         assert in_bridge()

@@ -48,7 +48,7 @@ def connect(*args: Any, **kwargs: Any) -> Connection:
     return Connection.connect(*args, **kwargs)
 
 
-def _not_run(cause: Exception) -> Exception:
+def _not_run(cause: BaseException) -> Exception:
     error = errors.PipelineAborted(
         "not run or undone: another statement of the same gather_queries() failed"
     )
@@ -218,8 +218,10 @@ class Connection(Leasable, psycopg.Connection[Any]):
         with suppress(errors.Error):
             self.pgconn.flush()
 
-    def flush_pipeline(self, queue: list[Any]) -> dict[Any, Exception | None]:
-        """Send the queued statements, read the answers; return errors by cursor.
+    def flush_pipeline(
+        self, queue: list[Any], found: dict[Any, Exception | None]
+    ) -> None:
+        """Send the queued statements, read the answers; put errors into ``found``.
 
         None stands for what an error undid, which would not have failed by itself.
         """
@@ -245,21 +247,20 @@ class Connection(Leasable, psycopg.Connection[Any]):
                     break
         finally:
             self.rendezvous = rendezvous
-        if cancelled is not None:
-            raise cancelled
-        return {} if first is None else self._failures(queue, first)
-
-    def _failures(
-        self, queue: list[Any], first: Exception
-    ) -> dict[Any, Exception | None]:
         failed = [cursor for cursor in queue if cursor.pgresult is None]
-        found: dict[Any, Exception | None]
+        if cancelled is not None:
+            found.update(self._undone(queue, failed, cancelled))
+            raise cancelled
+        if first is not None:
+            found.update(self._undone(queue, failed, first))
+            found.update(dict.fromkeys(failed[:1], first))
+
+    def _undone(
+        self, queue: list[Any], failed: list[Any], cause: BaseException
+    ) -> dict[Any, Exception | None]:
         if self._autocommit and not self.closed:
-            found = dict.fromkeys(queue)
-        else:
-            undone = queue if self._autocommit else failed
-            found = {cursor: _not_run(first) for cursor in undone}
-        return found | dict.fromkeys(failed[:1], first)
+            return dict.fromkeys(queue)
+        return {c: _not_run(cause) for c in (queue if self._autocommit else failed)}
 
     # Leasable
 

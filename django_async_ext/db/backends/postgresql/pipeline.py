@@ -11,6 +11,7 @@ PostgreSQL. So only reads are; and when one fails, the others run again by thems
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
@@ -43,7 +44,7 @@ class PipelinedCursor(LeasedCursor):
         rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
         try:
             super().execute(query, params, **kwargs)  # type: ignore[misc]
-            if rendezvous is None or rendezvous.exchange(self, _is_read(query)):
+            if rendezvous is None or rendezvous.exchange(self, _is_harmless(query)):
                 return self
             rendezvous.wait_alone("what another statement's failure undid")
             super().execute(query, params, **kwargs)  # type: ignore[misc]
@@ -78,6 +79,23 @@ def _has_several(query: Any) -> bool:
 
 def _is_read(query: Any) -> bool:
     return isinstance(query, str) and query.lstrip("(\n ")[:6].upper() == "SELECT"
+
+
+#: What reads, after comments and parentheses; and what may write within it.
+_READING = re.compile(
+    r"(?:\s|\(|/\*.*?\*/|--[^\n]*\n)*(?:WITH|VALUES|TABLE|SHOW|EXPLAIN|SELECT)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_WRITING = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
+
+
+def _is_harmless(query: Any) -> bool:
+    """Tell whether the statement of a job that was cancelled leaves nothing behind."""
+    if _is_read(query):
+        return True
+    if not isinstance(query, str) or _WRITING.search(query):
+        return False
+    return _READING.match(query) is not None
 
 
 class Pipeline(psycopg.Pipeline):
