@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import pytest
 
+from django_async_ext.loop_socket import JUST_NOW
+
 Server = TypeVar("Server", bound="Redis | Memcached")
 
 
@@ -24,6 +26,11 @@ def program(name: str) -> str:
     if found is None:
         pytest.skip(f"{name} is not on PATH: not tested")
     return found
+
+
+def outlast_trust() -> None:
+    """Wait until connections that answered lately are looked at again."""
+    time.sleep(2 * JUST_NOW)
 
 
 def free_port() -> int:
@@ -60,6 +67,7 @@ class Redis:
             self._process.wait()
             self._process = None
             self.socket.unlink(missing_ok=True)
+            outlast_trust()
 
     def pause(self, paused: bool = True) -> None:
         """Make it hang, as a machine that swaps does; or go on."""
@@ -91,6 +99,7 @@ class Memcached:
             self._process.kill()
             self._process.wait()
             self._process = None
+            outlast_trust()
 
     def pause(self, paused: bool = True) -> None:
         assert self._process is not None

@@ -17,7 +17,8 @@ from tests.db.gathering import gathered
 from tests.db.server import execute
 from tests.library.models import Account, Author, Book, Tag
 
-pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+pytestmark = pytest.mark.django_db(transaction=True)
+with_replica = pytest.mark.django_db(transaction=True, databases=["default", "replica"])
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
 
@@ -127,6 +128,7 @@ async def test_savepoints_of_jobs_in_jobs_are_their_own() -> None:
 # A transaction
 
 
+@with_replica
 @pytest.mark.parametrize("how", ["pipeline", "inside"])
 async def test_transactions_on_another_database_are_apart(how: str) -> None:
     tags = Tag.objects.using("replica")
@@ -144,6 +146,7 @@ async def test_transactions_on_another_database_are_apart(how: str) -> None:
     assert [tag.name async for tag in tags.all()] == ["done"]
 
 
+@with_replica
 async def test_a_hook_of_another_database_may_query_where_jobs_meet() -> None:
     ran: list[int] = []
 

@@ -13,7 +13,7 @@ from tests.db.gathering import gathered
 from tests.db.server import execute
 from tests.library.models import Tag
 
-pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+pytestmark = pytest.mark.django_db(transaction=True)
 
 both = pytest.mark.parametrize("how", ["pipeline", "inside"])
 
@@ -52,6 +52,7 @@ async def test_jobs_may_want_the_same_cached_value(how: str) -> None:
     assert await gathered(how, count, count) == [0, 0]
 
 
+@pytest.mark.django_db(transaction=True, databases=["default", "replica"])
 @pytest.mark.parametrize("nested_last", [False, True])
 async def test_a_write_in_a_gather_on_another_database_stays(nested_last: bool) -> None:
     async def nested() -> None:

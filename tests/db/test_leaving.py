@@ -17,7 +17,7 @@ from django_async_ext.exceptions import (
 )
 from tests.library.models import Author, Tag
 
-pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 async def in_a_task(work: Any) -> None:
@@ -58,6 +58,7 @@ async def test_what_is_broken_stays_so_after_a_block_inside_it() -> None:
     await in_a_task(work)
 
 
+@pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 @pytest.mark.parametrize("alias", ["default", "sqlite"])
 async def test_without_autocommit_a_block_may_be_the_first_that_a_task_does(
     alias: str, monkeypatch: pytest.MonkeyPatch

@@ -17,13 +17,14 @@ from tests.db.interruptions import Interruption, Kind
 from tests.db.server import Server, execute, until
 from tests.library.models import Author, Tag
 
-pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+pytestmark = pytest.mark.django_db(transaction=True)
 
-on_mysql = pytest.mark.parametrize(
-    "alias", [a for a in ("mysql", "mysqlclient") if a in connections.settings]
-)
+MYSQL = [alias for alias in ("mysql", "mysqlclient") if alias in connections.settings]
+on_mysql = pytest.mark.parametrize("alias", MYSQL)
+with_mysql = pytest.mark.django_db(transaction=True, databases=MYSQL)
 
 
+@with_mysql
 @on_mysql
 async def test_a_hold_of_mysql_leaves_no_lock_to_the_next(alias: str) -> None:
     ask = partial(on_loop(execute), using=alias)
@@ -34,6 +35,7 @@ async def test_a_hold_of_mysql_leaves_no_lock_to_the_next(alias: str) -> None:
     assert (is_free, tenant) == (1, None)
 
 
+@with_mysql
 @on_mysql
 async def test_a_task_of_mysql_leaves_no_variable_to_the_next(
     alias: str, configure: Configure
@@ -134,6 +136,7 @@ async def test_tasks_that_keep_their_connections_gather_without_others(
     assert await asyncio.gather(request(), request()) == [[0, 0], [0, 0]]
 
 
+@pytest.mark.django_db(transaction=True, databases=["sqlite"])
 @pytest.mark.parametrize("kind", [Kind.AT, Kind.SERVED])
 async def test_a_begin_cancelled_in_a_hold_of_sqlite_takes_nothing_with_it(
     kind: Kind,
