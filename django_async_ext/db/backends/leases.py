@@ -233,9 +233,11 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     @property
     def is_in_transaction(self) -> bool:
         """Tell whether a statement is part of a transaction, of atomic() or by hand."""
-        is_leased = self._lease is not None
-        default = bool(self.settings_dict["AUTOCOMMIT"])
-        return self.in_atomic_block or not (self.autocommit if is_leased else default)
+        if self.in_atomic_block:
+            return True
+        if self._lease is not None:
+            return not self.autocommit
+        return not self.settings_dict["AUTOCOMMIT"]
 
     def keeps_connection(self) -> bool:
         """Tell whether the lease outlasts the statement."""
