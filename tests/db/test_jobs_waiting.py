@@ -7,7 +7,6 @@ import pytest
 
 from django_async_ext import gather_queries
 from django_async_ext.cache import acached
-from django_async_ext.sessions import loading
 from django_async_ext.sessions.cached_db import SessionStore
 from tests.db.gathering import gathered
 from tests.db.server import execute
@@ -36,11 +35,7 @@ async def test_jobs_may_load_the_same_session(how: str, read: Any) -> None:
     await made.acreate()
     session = SessionStore(made.session_key)
     jobs = [partial(read, session, "user")] * 2
-    loading.adopt()
-    try:
-        assert await gathered(how, *jobs) == ["ada", "ada"]
-    finally:
-        loading.release()
+    assert await gathered(how, *jobs) == ["ada", "ada"]
 
 
 @both
