@@ -19,33 +19,6 @@ from tests.library.models import Author, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-MYSQL = [alias for alias in ("mysql", "mysqlclient") if alias in connections.settings]
-on_mysql = pytest.mark.parametrize("alias", MYSQL)
-with_mysql = pytest.mark.django_db(transaction=True, databases=MYSQL)
-
-
-@with_mysql
-@on_mysql
-async def test_a_hold_of_mysql_leaves_no_lock_to_the_next(alias: str) -> None:
-    ask = partial(on_loop(execute), using=alias)
-    async with hold_connection(alias):
-        await ask("SELECT GET_LOCK('payout', 0)")
-        await ask("SET @tenant = 5")
-    ((is_free, tenant),) = await ask("SELECT IS_FREE_LOCK('payout'), @tenant")
-    assert (is_free, tenant) == (1, None)
-
-
-@with_mysql
-@on_mysql
-async def test_a_task_of_mysql_leaves_no_variable_to_the_next(
-    alias: str, configure: Configure
-) -> None:
-    configure(alias, lease="task")
-    ask = partial(on_loop(execute), using=alias)
-    await asyncio.create_task(ask("SET @tenant = 5"))
-    ((tenant,),) = await asyncio.create_task(ask("SELECT @tenant"))
-    assert tenant is None
-
 
 async def test_a_hold_that_outlives_its_task_is_reset(server: Server) -> None:
     async def locked() -> AsyncIterator[int]:
