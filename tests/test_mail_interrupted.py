@@ -1,6 +1,8 @@
 """E-mail whose task is cancelled, or that is asked for in unusual ways."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -17,14 +19,20 @@ postbox, project = test_mail.postbox, test_mail.project
 server, start = test_mail.server, test_mail.start
 
 
-async def test_a_cancelled_task_does_not_end_an_open_backend_for_the_others(
-    server: Server, postbox: Postbox, project: Project
-) -> None:
+@asynccontextmanager
+async def opened(server: Server, project: Project) -> AsyncIterator[Any]:
+    """Give an open backend that speaks through a proxy, and its function to send."""
     async with Proxy("127.0.0.1", server.port) as proxy:
         project.use(port=proxy.port)
         backend = connection()
         await on_loop(backend.open)()
-        send = on_loop(backend.send_messages)
+        yield proxy, backend, on_loop(backend.send_messages)
+
+
+async def test_a_cancelled_task_does_not_end_an_open_backend_for_the_others(
+    server: Server, postbox: Postbox, project: Project
+) -> None:
+    async with opened(server, project) as (proxy, backend, send):
         assert await send([letter(0)]) == 1
         proxy.hold()
         task = asyncio.create_task(send([letter(1)]))
@@ -41,11 +49,7 @@ async def test_a_cancelled_task_does_not_end_an_open_backend_for_the_others(
 async def test_a_task_cancelled_in_the_queue_leaves_the_connection_to_its_user(
     server: Server, postbox: Postbox, project: Project
 ) -> None:
-    async with Proxy("127.0.0.1", server.port) as proxy:
-        project.use(port=proxy.port)
-        backend = connection()
-        await on_loop(backend.open)()
-        send = on_loop(backend.send_messages)
+    async with opened(server, project) as (proxy, backend, send):
         proxy.hold()
         first = asyncio.create_task(send([letter(0)]))
         queued = asyncio.create_task(send([letter(1)]))
