@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.caches import REDIS, REDIS_ASYNCIO, CacheReport
+from benchmarks.caches import REDIS, TIMES, CacheReport
 from benchmarks.cases import CACHE_CASES, CASES, DATABASE_CASES
 from benchmarks.database import CACHE, Inspector, benchmark_database, fill
 from benchmarks.detector.techniques import TECHNIQUES
@@ -59,7 +59,7 @@ def compare(chosen: Plan, options: argparse.Namespace) -> None:
     outcome = run(chosen, inspector)
     report = Report(chosen, outcome)
     if options.cache:
-        report = CacheReport(chosen, outcome, against_redis(chosen, inspector))
+        report = CacheReport(chosen, outcome, beside_peers(chosen, inspector))
     facts = {
         "python": platform.python_version(),
         **(redis_version() if options.cache else postgresql_version(inspector)),
@@ -83,10 +83,13 @@ def compare(chosen: Plan, options: argparse.Namespace) -> None:
         report.write(options.rst, facts)
 
 
-def against_redis(chosen: Plan, inspector: Inspector) -> list[Pairs]:
-    if not {REDIS, REDIS_ASYNCIO} <= {*chosen.modes}:
-        return []
-    return run_pairs(chosen, inspector, REDIS, REDIS_ASYNCIO)
+def beside_peers(chosen: Plan, inspector: Inspector) -> list[Pairs]:
+    return [
+        pairs
+        for peer in TIMES
+        if {REDIS, peer} <= {*chosen.modes}
+        for pairs in run_pairs(chosen, inspector, REDIS, peer)
+    ]
 
 
 def postgresql_version(inspector: Inspector) -> dict[str, str]:
