@@ -175,10 +175,11 @@ class Watcher:
         return not self.loop.is_closed() and self._process == os.getpid()
 
     def _on_readable(self) -> None:
-        if self.waiter is not None and self._wants_read:
-            _wake(self.waiter, (True, False))
+        waiter = self.waiter
+        if waiter is not None and self._wants_read and not waiter.done():
+            waiter.set_result((True, False))
         elif self._is_registered:
-            # Nobody reads now: the loop would call again and again.
+            # Nobody reads now, or ever will: the loop would call again and again.
             self._is_registered = False
             if self._disclaim("read"):
                 self.loop.remove_reader(self.fd)

@@ -172,18 +172,38 @@ async def test_data_that_nobody_waits_for_does_not_keep_the_loop_busy(
     watcher = Watcher(ours.fileno())
     await on_loop(watcher.wait)(True, False, 0)
     theirs.send(b"data")
-    loop = asyncio.get_running_loop()
-    readable = loop.create_future()
-    # A second descriptor of the socket says when the loop has seen the data.
-    second = os.dup(ours.fileno())
-    loop.add_reader(second, lambda: readable.done() or readable.set_result(None))
-    await readable
-    await answer(None)
-    loop.remove_reader(second)
-    os.close(second)
-    assert not loop.remove_reader(ours.fileno())
+    await seen_by_the_loop(ours)
+    assert not asyncio.get_running_loop().remove_reader(ours.fileno())
     assert await on_loop(watcher.wait)(True, False) == (True, False)
     watcher.close()
+
+
+async def test_a_wait_that_nothing_resumes_does_not_keep_the_loop_busy(
+    pair: Pair,
+) -> None:
+    ours, theirs = pair
+    watcher = Watcher(ours.fileno())
+    left = on_loop(watcher.wait)(True, False)
+    left.send(None)
+    theirs.send(b"data")
+    await seen_by_the_loop(ours)
+    assert not asyncio.get_running_loop().remove_reader(ours.fileno())
+    left.close()
+    assert await on_loop(watcher.wait)(True, False) == (True, False)
+    watcher.close()
+
+
+async def seen_by_the_loop(sock: socket.socket) -> None:
+    """Wait until the loop has seen twice that ``sock`` can be read."""
+    loop = asyncio.get_running_loop()
+    readable = loop.create_future()
+    second = os.dup(sock.fileno())
+    loop.add_reader(second, lambda: readable.done() or readable.set_result(None))
+    await readable
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    loop.remove_reader(second)
+    os.close(second)
 
 
 @pytest.mark.parametrize(

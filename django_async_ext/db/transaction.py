@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from copy import copy
 from functools import update_wrapper, wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
@@ -31,8 +32,8 @@ class AsyncAtomic:
     Follows Django: django.db.transaction.Atomic, which it enters and leaves.
     """
 
-    def __init__(self, using: str | None, savepoint: bool, durable: bool) -> None:
-        self._atomic = transaction.Atomic(using, savepoint, durable)
+    def __init__(self, atomic: transaction.Atomic) -> None:
+        self._atomic = atomic
 
     async def __aenter__(self) -> None:
         await run(self._atomic.__enter__)
@@ -54,7 +55,8 @@ class AsyncAtomic:
             raise TypeError(_not_decoratable(fn))
 
         async def inner(*args: P.args, **kwargs: P.kwargs) -> T:
-            async with self:
+            # Each call its own: another task may be in the function as well.
+            async with AsyncAtomic(copy(self._atomic)):
                 return await fn(*args, **kwargs)
 
         return wraps(fn)(inner)
@@ -73,9 +75,9 @@ def aatomic(using: Any = None, savepoint: bool = True, durable: bool = False) ->
     without arguments. Raises what ``atomic()`` raises, and ``TypeError`` for
     what it cannot decorate.
     """
-    if callable(using):
-        return AsyncAtomic(None, savepoint, durable)(using)
-    return AsyncAtomic(using, savepoint, durable)
+    decorated, using = (using, None) if callable(using) else (None, using)
+    block = AsyncAtomic(transaction.Atomic(using, savepoint, durable))
+    return block(decorated) if decorated is not None else block
 
 
 async def aon_commit(

@@ -1,8 +1,10 @@
 """What belongs to a task's transaction and ends, or begins, elsewhere."""
 
 import asyncio
+import gc
 import warnings
-from collections.abc import AsyncIterator, Iterator
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -124,6 +126,33 @@ async def test_a_generator_ends_nobody_elses_transaction() -> None:
     over.set()
     await first
     assert await Author.objects.acount() == 0
+
+
+def test_a_decorated_function_is_a_block_of_its_own_in_each_task() -> None:
+    @aatomic
+    async def call(wait: Callable[[], Awaitable[Any]]) -> None:
+        await Author.objects.acreate(name="before")
+        await wait()
+        await Author.objects.acreate(name="after")
+
+    async def never() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def destroy_the_other() -> None:
+        connections._connections.forget_closed_loops()  # type: ignore[attr-defined]
+        gc.collect()
+
+    abandoned = asyncio.new_event_loop()
+    task = abandoned.create_task(call(never))
+    abandoned.run_until_complete(asyncio.sleep(0.1))
+    abandoned.close()
+    destroyed = weakref.ref(task)
+    del task
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        asyncio.run(call(destroy_the_other))
+    assert destroyed() is None
+    assert Author.objects.count() == 2
 
 
 @pytest.mark.parametrize("register", [aon_commit, on_loop(transaction.on_commit)])
