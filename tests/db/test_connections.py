@@ -163,6 +163,20 @@ async def test_a_hold_outlives_the_loss_of_its_connection(server: Server) -> Non
     await returned()
 
 
+async def test_a_hold_does_not_go_on_with_another_session(server: Server) -> None:
+    async with hold_connection():
+        with pytest.raises(OperationalError, match="terminating connection"):
+            async with aatomic():
+                await value("SELECT 1")
+                server.terminate()
+                await value("SELECT 1")
+        for _ in range(2):
+            with pytest.raises(OperationalError, match="hold-lost"):
+                await value("SELECT 1")
+    await returned()
+    assert await value("SELECT 1") == 1
+
+
 @pytest.mark.parametrize("using", ["replica", "sqlite"])
 async def test_any_database_can_be_held(using: str) -> None:
     async with hold_connection(using) as wrapper:

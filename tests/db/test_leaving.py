@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, connections, transaction
 from django.db.transaction import TransactionManagementError
 
-from django_async_ext import aatomic, aon_commit, on_loop
+from django_async_ext import aatomic, aon_commit, hold_connection, on_loop
 from django_async_ext.exceptions import (
     ConnectionOwnershipError,
     OutsideTransactionWarning,
@@ -153,6 +153,29 @@ def test_a_decorated_function_is_a_block_of_its_own_in_each_task() -> None:
         asyncio.run(call(destroy_the_other))
     assert destroyed() is None
     assert Author.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
+@pytest.mark.parametrize("alias", ["default", "sqlite"])
+async def test_a_connection_object_belongs_to_its_task(alias: str) -> None:
+    tags = Tag.objects.using(alias)
+
+    def insert(wrapper: Any) -> None:
+        with wrapper.cursor() as cursor:
+            cursor.execute("INSERT INTO library_tag (name) VALUES ('other')")
+
+    async def work() -> None:
+        mine = connections[alias]
+        async with aatomic(alias):
+            await tags.acreate(name="mine")
+            with pytest.raises(ConnectionOwnershipError, match="belongs to task"):
+                await asyncio.create_task(on_loop(insert)(mine))
+        async with hold_connection(alias) as mine:
+            with pytest.raises(ConnectionOwnershipError, match="belongs to task"):
+                await asyncio.create_task(on_loop(insert)(mine))
+
+    await in_a_task(work)
+    assert [tag.name async for tag in tags] == ["mine"]
 
 
 @pytest.mark.parametrize("register", [aon_commit, on_loop(transaction.on_commit)])

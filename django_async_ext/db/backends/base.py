@@ -79,9 +79,12 @@ class LoopDatabaseWrapper(LeasingWrapper):
             self.connection.lessee = lessee
 
     def validate_thread_sharing(self) -> None:
-        """As in Django, but a lent transaction may be used in other threads."""
-        if self._thread_ident != threading.get_ident() and not self.is_lent():
+        """As in Django, and of tasks as of threads; what is lent may be used in any."""
+        if self.is_lent():
+            return
+        if self._thread_ident != threading.get_ident():
             super().validate_thread_sharing()
+        ownership.check_user(self)
 
     def is_borrowed(self) -> bool:
         """Tell whether the calling code uses a transaction that was lent to it."""
@@ -205,8 +208,13 @@ class LoopDatabaseWrapper(LeasingWrapper):
             raise
 
     def _rollback(self) -> None:
-        with shielded():
-            super()._rollback()
+        try:
+            with shielded():
+                super()._rollback()
+        except Error:
+            # Who handles it goes on with another connection, as Django's blocks do.
+            self.lose_hold()
+            raise
 
     def _savepoint_commit(self, sid: str) -> None:
         leave_meeting("the end of a savepoint")
@@ -268,6 +276,7 @@ class LoopDatabaseWrapper(LeasingWrapper):
             # Of a generator that is closed after its task.
             self._mark(self._lease)
         self._holds = 0
+        self._held = None
         # Or children that outlive the task would wait for its transaction's end.
         self.transaction = self.owner = None
         self._watch_idleness(False)

@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from django.db.utils import OperationalError
 
 from django_async_ext.bridge import in_bridge, run
 from django_async_ext.db.backends import ownership
@@ -36,6 +37,8 @@ LEASES = ("statement", "task")
 TRUSTED_FOR = 1.0
 
 
+_LOST = object()
+
 #: Attributes of every wrapper, which are about its use and not its connection.
 _DJANGOS = frozenset(BaseDatabaseWrapper.__init__.__code__.co_names)
 
@@ -48,6 +51,8 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     rendezvous: Rendezvous | None = None
     _lease: Leasable | None = None
     _holds = 0
+    #: The connection that ``begin_hold()`` keeps, and ``_LOST`` after that was lost.
+    _held: Any = None
     #: Attributes that the engine sets as it opens a connection (Oracle's operators,
     #: SQLite's transaction mode), and that must go with the connection.
     _set_by_opening: frozenset[str] = frozenset()
@@ -81,6 +86,8 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         if not self._is_leasing():
             return super().connect()
         ownership.check(self)
+        if self._held is _LOST:
+            raise _hold_lost(self.alias)
         if self._lease is not None:
             self._release()
         pool = pool_for(self)
@@ -278,11 +285,20 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         """Keep the connection from here to ``end_hold()``."""
         self.ensure_connection()
         self._holds += 1
+        self._held = self._lease
+
+    def lose_hold(self) -> None:
+        """Refuse to go on with another connection until ``end_hold()``."""
+        if self._held is not None:
+            self._held = _LOST
 
     def end_hold(self, reset: bool = True) -> None:
         """End the outermost hold; the pool resets the session, if it must."""
         self._holds = max(self._holds - 1, 0)
-        if self._lease is not None and not self._holds:
+        if self._holds:
+            return
+        self._held = None
+        if self._lease is not None:
             if reset:
                 self._mark(self._lease)
             self.release_if_free()
@@ -338,6 +354,18 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         parent = super()
         if hasattr(parent, "close_pool"):
             parent.close_pool()
+
+
+def _hold_lost(alias: str) -> OperationalError:
+    return OperationalError(
+        describe(
+            "hold-lost",
+            f"The connection that was held to database {alias!r} was lost in a "
+            "transaction, and with it what its session had: locks, temporary tables, "
+            "settings.",
+            "Leave the block of hold_connection(), and enter another one.",
+        )
+    )
 
 
 def _is_engines(name: str) -> bool:

@@ -236,6 +236,30 @@ def check(wrapper: Any) -> None:
     )
 
 
+def check_user(wrapper: Any) -> None:
+    """Refuse a task that was handed the wrapper of another one.
+
+    Raises ``ConnectionOwnershipError``.
+    """
+    loop, owner = _get_running_loop(), wrapper.owner
+    if loop is None or owner is None or (task := current_task(loop)) is owner:
+        return
+    while task in principals:
+        task = principals[task]
+    if task is not owner:
+        raise ConnectionOwnershipError(
+            describe(
+                "connection-of-another-task",
+                f"Task {task.get_name() if task else None!r} used a connection object "
+                f"of database {wrapper.alias!r} that belongs to task "
+                f"{owner.get_name()!r}: its statements would become part of what that "
+                "one does.",
+                "Take the task's own from django.db.connections instead of passing "
+                "the object, or run the work in one task.",
+            )
+        )
+
+
 def warn_outside(wrapper: Any) -> None:
     """Warn of a thread that queries outside the transaction of its task.
 
