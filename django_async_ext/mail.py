@@ -105,27 +105,25 @@ class EmailBackend(smtp.EmailBackend):
         )
 
     def open(self) -> bool | None:
-        """As in Django."""
+        """As in Django, but nothing stays of a connection that is not logged in."""
         _look_up_own_name()
-        before = self.connection
+        before, opened = self.connection, None
         try:
-            return super().open()
-        except BaseException:
-            # Django 5.2.0 keeps it although nobody has logged in.
-            half, self.connection = self.connection, before
-            if half is not None and half is not before:
-                half.close()
-            raise
-
-    def send_messages(self, email_messages: Sequence[mail.EmailMessage]) -> int:
-        """As in Django."""
-        try:
-            return super().send_messages(email_messages)
+            opened = super().open()
         finally:
-            # Django leaves it to the garbage collector when the login failed.
-            if (partial := getattr(self, _PARTIAL, None)) is not None:
-                setattr(self, _PARTIAL, None)
-                partial.close()
+            if opened is None:
+                self._drop_half(before)
+        return opened
+
+    def _drop_half(self, before: smtplib.SMTP | None) -> None:
+        half: Any = self.__dict__.get(_PARTIAL)
+        if half is not None:
+            setattr(self, _PARTIAL, None)
+        elif self.connection is not before:
+            # Django 5.2.0 has no other place for it.
+            half, self.connection = self.connection, before
+        if half is not None:
+            half.close()
 
     def _send(self, email_message: mail.EmailMessage) -> bool:
         send: Any = super()._send  # type: ignore[misc]
@@ -212,6 +210,9 @@ def _send_all(waiting: deque[mail.EmailMessage], using: str | None) -> int:
     opened = False
     try:
         opened = bool(backend.open())
+        if not opened and getattr(backend, "connection", backend) is None:
+            # It has failed silently, and would for each message.
+            return 0
         while waiting:
             sent += backend.send_messages([waiting.popleft()]) or 0
     except BaseException:

@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from threading import Event
 from typing import Any
 
 import pytest
+from aiosmtpd.smtp import AuthResult
+from django.core import mail
 from django.core.mail.backends import locmem
 
 from django_async_ext import on_loop
 from django_async_ext.mail import asend_mail, asend_messages
 from tests import test_mail
 from tests.proxy import Proxy
-from tests.test_mail import Postbox, Project, Server, connection, letter
+from tests.test_mail import Postbox, Project, Server, Start, connection, letter
 from tests.waiting import until
 
 postbox, project = test_mail.postbox, test_mail.project
@@ -62,6 +65,87 @@ async def test_a_task_cancelled_in_the_queue_leaves_the_connection_to_its_user(
         await until(lambda: postbox.subjects == ["Letter 0", "Letter 2"])
         assert postbox.sessions == 1
         await on_loop(backend.close)()
+
+
+def log_in_slowly(start: Start, project: Project) -> tuple[Event, Event]:
+    """Start a server; give what tells that somebody logs in, and what lets him in."""
+    reached, go = Event(), Event()
+
+    def check(*_args: Any) -> AuthResult:
+        reached.set()
+        go.wait(10)
+        return AuthResult(success=True)
+
+    start(authenticator=check, auth_require_tls=False)
+    project.use(username="me", password="secret")
+    return reached, go
+
+
+async def test_a_task_cancelled_in_the_queue_disturbs_no_login(
+    start: Start, postbox: Postbox, project: Project
+) -> None:
+    reached, go = log_in_slowly(start, project)
+    send = on_loop(connection().send_messages)
+    first = asyncio.create_task(send([letter(0)]))
+    await until(reached.is_set)
+    queued = asyncio.create_task(send([letter(1)]))
+    await asyncio.sleep(0.05)
+    queued.cancel()
+    await asyncio.wait([queued])
+    go.set()
+    assert await first == 1
+    assert postbox.subjects == ["Letter 0"]
+
+
+async def test_to_send_nothing_disturbs_no_login(
+    start: Start, postbox: Postbox, project: Project
+) -> None:
+    reached, go = log_in_slowly(start, project)
+    send = on_loop(connection().send_messages)
+    first = asyncio.create_task(send([letter(0)]))
+    await until(reached.is_set)
+    assert await send([]) == 0
+    go.set()
+    assert await first == 1
+    assert postbox.subjects == ["Letter 0"]
+
+
+async def test_who_is_cancelled_while_it_logs_in_leaves_no_connection(
+    start: Start, postbox: Postbox, project: Project
+) -> None:
+    reached, go = log_in_slowly(start, project)
+    backend = connection()
+    task = asyncio.create_task(on_loop(backend.open)())
+    await until(reached.is_set)
+    task.cancel()
+    await asyncio.wait([task])
+    go.set()
+    assert backend.connection is None
+    assert vars(backend).get("_partial_connection") is None
+    assert await on_loop(backend.send_messages)([letter(0)]) == 1
+
+
+@pytest.mark.skipif(
+    not hasattr(mail, "mailers"), reason="no setting of Django 5.2 or 6.0 says so"
+)
+async def test_a_server_that_is_down_is_asked_once_for_each_connection(
+    project: Project,
+) -> None:
+    asked: list[Any] = []
+
+    async def refuse(_reader: Any, writer: Any) -> None:
+        asked.append(writer)
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    project.use(host="127.0.0.1", port=port, fail_silently=True)
+    assert await asend_messages(map(letter, range(20)), connections=2) == 0
+    server.close()
+    for writer in asked:
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("connections", [0, -1])
