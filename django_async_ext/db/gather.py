@@ -23,6 +23,7 @@ from django.db.models.query import RawQuerySet
 
 from django_async_ext import conf
 from django_async_ext.bridge import run
+from django_async_ext.db.backends.leases import LeasingWrapper
 from django_async_ext.db.backends.rendezvous import (
     TOLERATED,
     is_cancelled,
@@ -106,9 +107,17 @@ async def _result(query: Any) -> Any:
 
 
 def _kept(queries: Iterable[Any]) -> Any:
-    """Return the wrapper whose connection the task keeps (``lease="task"``), if any."""
-    wrappers = (connections[alias] for alias in _aliases(queries))
-    return next((w for w in wrappers if getattr(w, "is_kept", False)), None)
+    """Return the first wrapper whose connection the task will keep, if any.
+
+    It does with ``lease="task"``, and until it commits where it must by itself.
+    """
+    for alias in _aliases(queries):
+        wrapper: Any = connections[alias]
+        if isinstance(wrapper, LeasingWrapper) and (
+            wrapper.is_kept or wrapper.is_in_transaction
+        ):
+            return wrapper
+    return None
 
 
 def _default_limit(queries: Iterable[Any]) -> int:

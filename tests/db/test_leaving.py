@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 from django.db.transaction import TransactionManagementError
+from django.test import TestCase
 
 from django_async_ext import aatomic, aon_commit, hold_connection, on_loop
+from django_async_ext.db.connections import pool_stats
 from django_async_ext.exceptions import (
     ConnectionOwnershipError,
     OutsideTransactionWarning,
 )
-from tests.library.models import Author, Tag
+from tests.library.models import Account, Author, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,6 +60,123 @@ async def test_what_is_broken_stays_so_after_a_block_inside_it() -> None:
             await Author.objects.acreate(name="would be lost")
 
     await in_a_task(work)
+
+
+async def rows() -> AsyncIterator[int]:
+    async with aatomic():
+        await Tag.objects.acreate(name="inside")
+        yield 1
+
+
+async def break_off() -> None:
+    async for _ in rows():
+        break
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05])
+async def test_a_block_around_a_generator_that_is_broken_off_says_that_it_rolls_back(
+    seconds: float,
+) -> None:
+    async def work() -> None:
+        with pytest.raises(TransactionManagementError, match="broken off"):
+            async with aatomic():
+                await Author.objects.acreate(name="before")
+                await break_off()
+                if seconds:
+                    await asyncio.sleep(seconds)
+        await Author.objects.acreate(name="after")
+
+    await in_a_task(work)
+    assert [author.name async for author in Author.objects.all()] == ["after"]
+    assert await Tag.objects.acount() == 0
+
+
+async def test_the_error_of_a_block_around_one_that_is_broken_off_is_raised() -> None:
+    async def work() -> None:
+        async with aatomic():
+            await break_off()
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await in_a_task(work)
+    assert await Tag.objects.acount() == 0
+
+
+async def test_a_task_that_was_told_of_what_it_broke_off_goes_on() -> None:
+    ran: list[int] = []
+
+    async def work() -> None:
+        await break_off()
+        await asyncio.sleep(0.05)
+        assert pool_stats()["in_use"] == 0
+        with pytest.raises(TransactionManagementError, match="broken off"):
+            async with aatomic():
+                ran.append(1)
+        async with aatomic():
+            await Author.objects.acreate(name="after")
+
+    await in_a_task(work)
+    assert not ran
+    assert [author.name async for author in Author.objects.all()] == ["after"]
+    assert await Tag.objects.acount() == 0
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
+@pytest.mark.parametrize("alias", ["default", "sqlite"])
+async def test_what_is_broken_off_keeps_no_lock(alias: str) -> None:
+    broken, over = asyncio.Event(), asyncio.Event()
+    accounts = Account.objects.using(alias)
+    await accounts.acreate(pk=1, balance=1)
+
+    async def locking() -> AsyncIterator[int]:
+        async with aatomic(alias):
+            await accounts.filter(pk=1).aupdate(balance=5)
+            yield 1
+
+    async def consumer() -> None:
+        async for _ in locking():
+            break
+        await asyncio.sleep(0.05)
+        broken.set()
+        await over.wait()
+
+    task = asyncio.create_task(consumer())
+    await broken.wait()
+    async with asyncio.timeout(5):
+        await accounts.filter(pk=1, balance=1).aupdate(balance=7)
+    over.set()
+    await task
+    assert (await accounts.aget()).balance == 7
+
+
+async def test_a_generator_that_is_broken_off_at_work_dooms_its_task() -> None:
+    async def work() -> None:
+        tags = Tag.objects.aiterator()
+        async with hold_connection():
+            await break_off()
+            await asyncio.sleep(0.05)
+            with pytest.raises(TransactionManagementError):
+                await anext(tags)
+
+    await in_a_task(work)
+    assert await Tag.objects.acount() == 0
+
+
+class BrokenOffTests(TestCase):
+    async def test_the_others_that_share_the_transaction_go_on(self) -> None:
+        async def work() -> None:
+            with suppress(TransactionManagementError):
+                async with aatomic():
+                    await break_off()
+
+        await in_a_task(work)
+
+        async def other() -> None:
+            async with aatomic():
+                await Author.objects.acreate(name="after")
+
+        async with asyncio.timeout(10):
+            await in_a_task(other)
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])

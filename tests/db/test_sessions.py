@@ -36,6 +36,26 @@ async def test_a_hold_that_outlives_its_task_is_reset(server: Server) -> None:
     assert server.ask(held) == [0]
 
 
+@pytest.mark.parametrize("in_transaction", [False, True])
+async def test_a_hold_in_a_job_is_reset(in_transaction: bool) -> None:
+    async def job() -> None:
+        async with hold_connection():
+            await on_loop(execute)("SELECT set_config('my.tenant', 'ada', false)")
+
+    async def work() -> None:
+        gathered = gather_queries(job, Tag.objects.acount(), pipeline=True)
+        if in_transaction:
+            async with aatomic():
+                await gathered
+        else:
+            await gathered
+
+    await asyncio.create_task(work())
+    await until(lambda: pool_stats()["in_use"] == 0)
+    look = partial(on_loop(execute), "SELECT current_setting('my.tenant', true)")
+    assert await asyncio.create_task(look()) in ([(None,)], [("",)])
+
+
 @contextmanager
 def in_each_session(sql: str) -> Iterator[None]:
     def receive(connection: Any, **_kwargs: Any) -> None:

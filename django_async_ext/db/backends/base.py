@@ -24,7 +24,7 @@ from django_async_ext.db.backends.guard import install as install_guard
 from django_async_ext.db.backends.idle import IdleWatch
 from django_async_ext.db.backends.leasable import Leasable
 from django_async_ext.db.backends.leases import LeasingWrapper
-from django_async_ext.db.backends.rendezvous import leave_meeting
+from django_async_ext.db.backends.rendezvous import leave_meeting, note_write
 from django_async_ext.exceptions import UnknownOutcomeError
 
 
@@ -231,6 +231,7 @@ class LoopDatabaseWrapper(LeasingWrapper):
         if self._shares_pool and not self.in_atomic_block:
             outside = ownership.warn_outside if self.owner is None else ownership.check
             outside(self)
+        note_write()
         super().on_commit(func, robust)
 
     def run_and_clear_commit_hooks(self) -> None:
@@ -269,6 +270,25 @@ class LoopDatabaseWrapper(LeasingWrapper):
         """
         if self.in_atomic_block:
             self.needs_rollback, self.rollback_exc = True, error
+
+    def lose_block(self, block: Any, error: Exception) -> None:
+        """Roll back what another task has left; tell its own task at its next query.
+
+        Where that is inside another block, or at work, it is doomed to the end.
+        """
+        if self.atomic_blocks == [block] and self._is_idle_here():
+            self.in_atomic_block, self.untold = False, error
+            self.atomic_blocks, self.run_on_commit = [], []
+            # In a transaction, it is closed: no other task can roll back in its place.
+            self._release()
+        else:
+            self.doom(error)
+            self.left_elsewhere = self.transaction
+
+    def _is_idle_here(self) -> bool:
+        if self._lease is None or self._holds or self.is_busy():
+            return False
+        return self._lease.home.loop is asyncio._get_running_loop()
 
     def release_with_task(self) -> None:
         """Return the connection, or close it if a transaction is open."""

@@ -20,6 +20,11 @@ class LeasedCursor:
 
     __slots__ = ()
 
+    @classmethod
+    def mixin_for(cls, cursor_class: type) -> type:  # noqa: ARG003
+        """Return what ``cursor_class`` is to be mixed with."""
+        return cls
+
     def close(self) -> None:
         """Close the cursor, and with the last one end the lease."""
         connection: Leasable | None = self.connection  # type: ignore[attr-defined]
@@ -65,6 +70,7 @@ def leased(cursor: Any, connection: Leasable) -> None:
 
 
 @cache
-def _leased_class(mixin: type[Any], cursor_class: Any) -> type[Any]:
+def _leased_class(mixin: Any, cursor_class: Any) -> type[Any]:
     name = f"Leased{cursor_class.__name__}"
-    return type(name, (mixin, cursor_class), {"__slots__": ()})
+    bases = mixin.mixin_for(cursor_class), cursor_class
+    return type(name, bases, {"__slots__": ()})

@@ -28,7 +28,7 @@ from django_async_ext.db.backends.leasable import Leasable
 from django_async_ext.db.backends.options import PoolOptions
 from django_async_ext.db.backends.pool import Pool
 from django_async_ext.db.backends.registry import close_pools, pool_for
-from django_async_ext.db.backends.rendezvous import Rendezvous
+from django_async_ext.db.backends.rendezvous import Rendezvous, note_use
 from django_async_ext.exceptions import describe
 
 LEASES = ("statement", "task")
@@ -53,6 +53,8 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     _holds = 0
     #: The connection that ``begin_hold()`` keeps, and ``_LOST`` after that was lost.
     _held: Any = None
+    #: What its task must hear of before it may have a connection again.
+    untold: Exception | None = None
     #: Attributes that the engine sets as it opens a connection (Oracle's operators,
     #: SQLite's transaction mode), and that must go with the connection.
     _set_by_opening: frozenset[str] = frozenset()
@@ -86,6 +88,9 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         if not self._is_leasing():
             return super().connect()
         ownership.check(self)
+        if (untold := self.untold) is not None:
+            self.untold = None
+            raise untold.with_traceback(None)
         if self._held is _LOST:
             raise _hold_lost(self.alias)
         if self._lease is not None:
@@ -94,8 +99,6 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         connection = self._take(pool)
         if connection is None:
             connection = self._open(pool)
-        else:
-            self._reuse(connection)
         connection.lessee, connection.task = self, current_task()
         connection.since = monotonic()
         self._lease = connection
@@ -104,8 +107,10 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         while (connection := pool.take()) is not None:
             try:
                 if self._is_healthy(connection):
+                    self._reuse(connection)
                     return connection
             except BaseException:
+                self.connection = None
                 pool.drop(connection)
                 raise
             pool.drop(connection)
@@ -198,6 +203,8 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     def _cursor(self, name: str | None = None) -> Any:
         if self.owner is None and self._shares_pool:
             ownership.warn_outside(self)
+        if self.in_atomic_block:
+            note_use(self)
         # Code that hooks into it may use a cursor of its own on the way.
         self._holds += 1
         try:
@@ -293,11 +300,10 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
             self._held = _LOST
 
     def end_hold(self, reset: bool = True) -> None:
-        """End the outermost hold; the pool resets the session, if it must."""
+        """End a hold, by default with what it changed: the pool resets the session."""
         self._holds = max(self._holds - 1, 0)
-        if self._holds:
-            return
-        self._held = None
+        if not self._holds:
+            self._held = None
         if self._lease is not None:
             if reset:
                 self._mark(self._lease)

@@ -13,7 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Sequence,
+)
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, copy_context
 from functools import partial
@@ -62,7 +69,7 @@ class Rendezvous:
         False means that it had no effect, because of another one that failed.
         """
         if not is_read:
-            _note_write()
+            note_write()
         self._queue.append(cursor)
         await_(QUEUED)
         if cursor in self._queue:
@@ -102,6 +109,8 @@ class _Job:
         self.alone = False
         self.ended = False
         self.has_written = False
+        #: The wrappers of other databases in whose transactions it has queried.
+        self.others: set[Any] = set()
         self.result: Any = None
         #: What it raised when it was cancelled.
         self.error: BaseException | None = None
@@ -141,6 +150,8 @@ class _Job:
         if self.has_written:
             # Half of what it had to write must not be committed.
             self.wrapper.doom(cancelled)
+        for wrapper in self.others:
+            wrapper.doom(cancelled)
         self.resume = partial(self.coroutine.throw, cancelled)
         while not self.ended:
             try:
@@ -153,23 +164,36 @@ class _Job:
 _running: ContextVar[_Job | None] = ContextVar("running", default=None)
 
 
-def _note_write() -> None:
+def _jobs() -> Iterator[_Job]:
+    """Give the job that runs, then that in which it was gathered, and so on.
+
+    None to a task that a job has started: what that does, no job does.
+    """
     job = _running.get()
-    while job is not None:
-        job.has_written, job = True, job.parent
+    if job is None or asyncio._get_running_loop() is None:
+        return
+    task = asyncio.current_task()
+    while job is not None and job.task is task:
+        yield job
+        job = job.parent
+
+
+def note_write() -> None:
+    """Remember that the running job, if any, has written, or has asked for a hook."""
+    for job in _jobs():
+        job.has_written = True
+
+
+def note_use(wrapper: Any) -> None:
+    """Remember that the running job, if any, is in the transaction of ``wrapper``."""
+    for job in _jobs():
+        if job.wrapper is not wrapper:
+            job.others.add(wrapper)
 
 
 def _is_meeting() -> bool:
     """Tell whether the running code is a job's whose fellows may stop for it."""
-    job = _running.get()
-    if job is None or asyncio._get_running_loop() is None:
-        return False
-    if job.task is not asyncio.current_task():
-        # A task that a job has started.
-        return False
-    while job is not None and job.wrapper.rendezvous is None:
-        job = job.parent
-    return job is not None
+    return any(job.wrapper.rendezvous is not None for job in _jobs())
 
 
 def leave_meeting(what: str) -> None:

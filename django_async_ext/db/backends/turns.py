@@ -216,22 +216,21 @@ def _enter_in_turn(atomic: Any, wrapper: Any) -> None:
 
 
 def _exit(self: Any, exc_type: Any, exc_value: Any, traceback: Any) -> None:
-    mine: Any = connections[self.using or DEFAULT_DB_ALIAS]
-    if isinstance(mine, ownership.TaskOwned) and self not in mine.atomic_blocks:
-        _leave_elsewhere(self, mine.alias, exc_type)
-        return
-    if not ownership.has_lent:
-        _stock_exit(self, exc_type, exc_value, traceback)
-        return
     wrapper: Any = connections[self.using or DEFAULT_DB_ALIAS]
+    if isinstance(wrapper, ownership.TaskOwned):
+        if self not in wrapper.atomic_blocks:
+            return _leave_elsewhere(self, wrapper.alias, exc_type)
+        if wrapper.atomic_blocks[-1] is not self:
+            return _leave_over_others(self, wrapper, exc_type, exc_value, traceback)
+    if not ownership.has_lent:
+        return _stock_exit(self, exc_type, exc_value, traceback)
     turns: Turns | None = getattr(wrapper, "turns", None)
     if turns is None or not turns.blocks or turns.blocks[-1].atomic is not self:
-        _stock_exit(self, exc_type, exc_value, traceback)
-        return
+        return _stock_exit(self, exc_type, exc_value, traceback)
     turn = turns.blocks[-1]
     _go_inside(wrapper.alias, turn)
     try:
-        _stock_exit(self, exc_type, exc_value, traceback)
+        return _stock_exit(self, exc_type, exc_value, traceback)
     finally:
         _leave(wrapper, turn)
 
@@ -240,21 +239,47 @@ def _leave_elsewhere(atomic: Any, alias: str, exc_type: Any) -> None:
     tasks = connections._connections.of_all_tasks(alias)
     holders = [wrapper for wrapper in tasks if atomic in wrapper.atomic_blocks]
     if exc_type is not None and not holders:
-        # It was rolled back when its task was destroyed.
+        # It was rolled back when its task was destroyed, or the block around it ended.
         return
-    error = transaction.TransactionManagementError(
+    error = _elsewhere()
+    for wrapper in holders:
+        wrapper.lose_block(atomic, error)
+    raise error
+
+
+def _leave_over_others(
+    atomic: Any, wrapper: Any, exc_type: Any, exc_value: Any, traceback: Any
+) -> None:
+    """Leave a block in which a generator with one was broken off, and not closed."""
+    error = _elsewhere()
+    while wrapper.atomic_blocks[-1] is not atomic:
+        _forget_innermost(wrapper)
+    wrapper.doom(error)
+    _exit(atomic, exc_type or type(error), exc_value or error, traceback)
+    if exc_type is None:
+        raise error
+
+
+def _forget_innermost(wrapper: Any) -> None:
+    block = wrapper.atomic_blocks.pop()
+    if wrapper.savepoint_ids:
+        wrapper.savepoint_ids.pop()
+    turns: Turns | None = wrapper.turns
+    if turns is not None and turns.blocks and turns.blocks[-1].atomic is block:
+        _leave(wrapper, turns.blocks[-1])
+
+
+def _elsewhere() -> transaction.TransactionManagementError:
+    return transaction.TransactionManagementError(
         describe(
             "atomic-elsewhere",
-            "An atomic block was left in another task than that which entered it, "
-            "as a generator is that was broken off. Its transaction rolls back.",
+            "An atomic block was left in another task than that which entered it, or "
+            "after the block around it, as a generator is that was broken off. Its "
+            "transaction rolls back.",
             "Enter and leave it in one task: put no yield inside it, or close the "
             "generator where it is used, with contextlib.aclosing().",
         )
     )
-    for wrapper in holders:
-        wrapper.doom(error)
-        wrapper.left_elsewhere = wrapper.transaction
-    raise error
 
 
 def _leave(wrapper: Any, turn: BlockTurn) -> None:

@@ -1,13 +1,18 @@
 """What a session of MySQL keeps, and that nobody else finds it there."""
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 
 import pytest
+from django.db import connections, transaction
 
 from django_async_ext import hold_connection, on_loop
+from django_async_ext.db.connections import pool_stats
 from tests.db.conftest import Configure
-from tests.db.server import execute
+from tests.db.interruptions import Interruption, Kind
+from tests.db.server import execute, until
+from tests.library.models import Tag
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["mysql", "mysqlclient"])
 
@@ -29,3 +34,28 @@ async def test_a_task_leaves_no_variable_to_the_next(
     await asyncio.create_task(ask("SET @tenant = 5"))
     ((tenant,),) = await asyncio.create_task(ask("SELECT @tenant"))
     assert tenant is None
+
+
+@pytest.mark.parametrize("point", [1, 2, 3])
+@pytest.mark.parametrize("kind", [Kind.AT, Kind.SERVED])
+async def test_a_connection_is_not_lost_to_the_pool_where_its_use_begins(
+    mysql: str, monkeypatch: pytest.MonkeyPatch, point: int, kind: Kind
+) -> None:
+    count = Tag.objects.using(mysql).acount
+
+    async def leave_autocommit_on() -> None:
+        await count()
+        await on_loop(transaction.commit)(mysql)
+        await on_loop(transaction.set_autocommit)(True, mysql)
+
+    async def cancelled() -> None:
+        with suppress(asyncio.CancelledError):
+            await Interruption(count(), point, kind).run()
+
+    with monkeypatch.context() as patch:
+        patch.setitem(connections.settings[mysql], "AUTOCOMMIT", False)
+        connections[mysql].close_pool()
+        await asyncio.create_task(leave_autocommit_on())
+        await asyncio.create_task(cancelled())
+        await until(lambda: pool_stats(mysql)["in_use"] == 0)
+    connections[mysql].close_pool()

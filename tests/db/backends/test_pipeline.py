@@ -5,13 +5,14 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, IntegrityError
+from django.db import DatabaseError, IntegrityError, connection
 
-from django_async_ext import gather_queries, on_loop
+from django_async_ext import aatomic, gather_queries, on_loop
+from django_async_ext.db.connections import pool_stats
 from tests.db.conftest import Configure
 from tests.db.gathering import is_at_rest
 from tests.db.server import Server, execute, sleep, until
-from tests.library.models import Book, Tag
+from tests.library.models import Author, Book, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -152,3 +153,57 @@ async def test_the_others_are_not_repeated_when_the_first_failure_is_raised() ->
 
 async def names() -> list[str]:
     return [tag.name async for tag in Tag.objects.order_by("name")]
+
+
+async def test_the_loss_of_the_connection_is_among_the_results() -> None:
+    die = partial(execute, "SELECT pg_terminate_backend(pg_backend_pid())")
+    results = await together(die, Tag.objects.acount())
+    assert [isinstance(result, DatabaseError) for result in results] == [True, True]
+    await until(lambda: pool_stats()["in_use"] == 0)
+    assert await Tag.objects.acount() == 0
+
+
+async def test_an_iterator_that_began_before_goes_on_in_a_job() -> None:
+    for name in "abcdef":
+        await Author.objects.acreate(name=name)
+    authors = Author.objects.order_by("name")
+    async with aatomic():
+        begun = authors.aiterator(chunk_size=2)
+        first = await anext(begun)
+
+        async def rest() -> list[str]:
+            return [author.name async for author in begun]
+
+        names, count = await gather_queries(rest, Tag.objects.acount())
+    assert [first.name, *names] == list("abcdef")
+    assert count == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "found"),
+    [
+        ("fetchone", [], (1,)),
+        ("fetchmany", [2], [(1,), (2,)]),
+        ("fetchall", [], [(1,), (2,), (3,)]),
+        ("__next__", [], (1,)),
+        ("scroll", [1], None),
+    ],
+)
+async def test_a_cursor_on_the_server_is_used_alone(
+    method: str, arguments: list[int], found: Any
+) -> None:
+    async with aatomic():
+        cursor = await on_loop(connection.chunked_cursor)()
+        await on_loop(cursor.execute)("SELECT * FROM generate_series(1, 3)")
+        use = partial(getattr(cursor.cursor, method), *arguments)
+        assert await together(use, Tag.objects.acount()) == [found, 0]
+        await on_loop(cursor.close)()
+
+
+async def test_a_job_streams_the_rows_of_a_statement() -> None:
+    def stream() -> list[Any]:
+        with connection.cursor() as cursor:
+            return list(cursor.stream("SELECT 1"))
+
+    async with aatomic():
+        assert await gather_queries(stream, Tag.objects.acount()) == [[(1,)], 0]

@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 from psycopg import errors
-from psycopg.pq import PipelineStatus
+from psycopg.pq import ConnStatus, PipelineStatus
 
 from django_async_ext.db.backends.cursors import LeasedCursor
 
@@ -25,6 +25,12 @@ class PipelinedCursor(LeasedCursor):
     """A cursor that lets jobs of one gather_queries() share a round trip."""
 
     __slots__ = ()
+
+    @classmethod
+    def mixin_for(cls, cursor_class: type) -> type:
+        """Give server-side cursors a mixin of their own."""
+        is_on_server = issubclass(cursor_class, psycopg.ServerCursor)
+        return _PipelinedServerCursor if is_on_server else cls
 
     @property
     def closed(self) -> bool:
@@ -61,6 +67,11 @@ class PipelinedCursor(LeasedCursor):
         self._leave_pipeline("executemany()")
         super().executemany(*args, **kwargs)  # type: ignore[misc]
 
+    def stream(self, *args: Any, **kwargs: Any) -> Any:
+        """Stream the rows, which no pipeline can."""
+        self._leave_pipeline("stream()")
+        return super().stream(*args, **kwargs)  # type: ignore[misc]
+
     def copy(self, *args: Any, **kwargs: Any) -> Any:
         """Copy, which no pipeline can."""
         self._leave_pipeline("COPY")
@@ -70,6 +81,39 @@ class PipelinedCursor(LeasedCursor):
         rendezvous = self.connection.rendezvous  # type: ignore[attr-defined]
         if rendezvous is not None:
             rendezvous.wait_alone(what)
+
+
+class _PipelinedServerCursor(PipelinedCursor):
+    """A server-side cursor, each fetch of which is a statement that runs alone.
+
+    It may have been made before the jobs met.
+    """
+
+    __slots__ = ()
+
+    def fetchone(self) -> Any:
+        """Fetch a row, which no pipeline can."""
+        self._leave_pipeline("a server-side cursor")
+        return super().fetchone()  # type: ignore[misc]
+
+    def fetchmany(self, size: int = 0) -> Any:
+        """Fetch some rows, which no pipeline can."""
+        self._leave_pipeline("a server-side cursor")
+        return super().fetchmany(size)  # type: ignore[misc]
+
+    def fetchall(self) -> Any:
+        """Fetch all rows, which no pipeline can."""
+        self._leave_pipeline("a server-side cursor")
+        return super().fetchall()  # type: ignore[misc]
+
+    def __next__(self) -> Any:
+        self._leave_pipeline("a server-side cursor")
+        return super().__next__()  # type: ignore[misc]
+
+    def scroll(self, value: int, mode: str = "relative") -> None:
+        """Move, which no pipeline can."""
+        self._leave_pipeline("a server-side cursor")
+        super().scroll(value, mode)  # type: ignore[misc]
 
 
 def _has_several(query: Any) -> bool:
@@ -130,6 +174,9 @@ class Pipeline(psycopg.Pipeline):
             raise
 
     def _exit_gen(self) -> Any:
+        if self.pgconn.status == ConnStatus.BAD:
+            # Each job was told already.
+            return
         is_aborted = self.pgconn.pipeline_status == PipelineStatus.ABORTED
         if self.command_queue or self.result_queue or is_aborted:
             yield from super()._exit_gen()
