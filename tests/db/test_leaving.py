@@ -19,6 +19,7 @@ from django_async_ext.exceptions import (
     ConnectionOwnershipError,
     OutsideTransactionWarning,
 )
+from tests.db.server import until
 from tests.library.models import Account, Author, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -119,6 +120,47 @@ async def test_a_task_that_was_told_of_what_it_broke_off_goes_on() -> None:
     assert not ran
     assert [author.name async for author in Author.objects.all()] == ["after"]
     assert await Tag.objects.acount() == 0
+
+
+async def test_a_task_that_never_left_a_block_is_told_of_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def work() -> None:
+        await break_off()
+        await Author.objects.acreate(name="lost")
+
+    await asyncio.create_task(work(), name="worker")
+    told = "Task 'worker' ended without having left an atomic block on database"
+    await until(lambda: any(each.startswith(told) for each in caplog.messages))
+    assert await Author.objects.acount() == 0
+
+
+async def test_a_block_that_was_lost_leaves_the_transaction_of_who_left_it() -> None:
+    def locking() -> Iterator[int]:
+        with transaction.atomic():
+            yield 1
+
+    made = locking()
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def begin() -> None:
+        await on_loop(next)(made)
+        begun.set()
+        await over.wait()
+
+    first = asyncio.create_task(begin())
+    await begun.wait()
+
+    async def other() -> None:
+        async with aatomic():
+            with pytest.raises(TransactionManagementError):
+                await on_loop(made.close)()  # type: ignore[attr-defined]
+            with pytest.raises(ConnectionOwnershipError):
+                await asyncio.create_task(Tag.objects.acount())
+
+    await in_a_task(other)
+    over.set()
+    await first
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])

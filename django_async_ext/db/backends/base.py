@@ -277,10 +277,9 @@ class LoopDatabaseWrapper(LeasingWrapper):
         Where that is inside another block, or at work, it is doomed to the end.
         """
         if self.atomic_blocks == [block] and self._is_idle_here():
-            self.in_atomic_block, self.untold = False, error
+            self.untold = error
             self.atomic_blocks, self.run_on_commit = [], []
-            # In a transaction, it is closed: no other task can roll back in its place.
-            self._release()
+            self._end_unfinished()
         else:
             self.doom(error)
             self.left_elsewhere = self.transaction
@@ -292,17 +291,25 @@ class LoopDatabaseWrapper(LeasingWrapper):
 
     def release_with_task(self) -> None:
         """Return the connection, or close it if a transaction is open."""
+        if self.owner is not None and (self.atomic_blocks or self.untold):
+            name = self.owner.get_name()
+            endings.logger.error(endings.unfinished(self.alias, name))
         if self._holds and self._lease is not None:
             # Of a generator that is closed after its task.
             self._mark(self._lease)
         self._holds = 0
         self._held = None
-        # Or children that outlive the task would wait for its transaction's end.
-        self.transaction = self.owner = None
-        self._watch_idleness(False)
+        self.owner = None
         if self._lease is None and self.connection is not None:
             # Opened outside the bridge, as DJANGO_ALLOW_ASYNC_UNSAFE permits.
             super()._close()
+        self._end_unfinished()
+
+    def _end_unfinished(self) -> None:
+        # Or children that outlive the task would wait for its transaction's end.
+        self.transaction = None
+        self._watch_idleness(False)
+        # The pool closes what is in a transaction: nobody can roll back here.
         self._release()
 
     # Several jobs on one connection

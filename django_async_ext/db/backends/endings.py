@@ -53,6 +53,17 @@ def report(wrapper: Any, frame: FrameType) -> None:
     )
 
 
+def unfinished(alias: str, task: str) -> str:
+    """Say that a task ended in the middle of a block."""
+    return describe(
+        "unfinished-transaction",
+        f"Task {task!r} ended without having left an atomic block on database "
+        f"{alias!r}, which was rolled back.",
+        "Enter and leave a block in one task, and let tasks end before their loop is "
+        "closed.",
+    )
+
+
 def nothing_to_commit(alias: str) -> str:
     """Say that the server has aborted the transaction."""
     return describe(
