@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from asyncio import current_task
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -43,7 +42,7 @@ class LoopDatabaseWrapper(LeasingWrapper):
             self._join_task()
 
     def _join_task(self) -> None:
-        self.owner = current_task()
+        self.owner = ownership.running_task()
         # Or each task would ask MySQL for its version before its first statement.
         self.learn(registry.known_state(self.alias, self.settings_dict["NAME"]))
         parent = ownership.ancestor(self.alias)
@@ -92,7 +91,7 @@ class LoopDatabaseWrapper(LeasingWrapper):
             return False
         loop = asyncio._get_running_loop()
         if self.owner is not None:
-            return loop is None or current_task(loop) is not self.owner
+            return loop is None or ownership.running_task() is not self.owner
         return loop is not None or self._thread_ident != threading.get_ident()
 
     def close(self) -> None:

@@ -213,6 +213,14 @@ _WAIT_FOR = (
 )
 
 
+def running_task() -> asyncio.Task[Any] | None:
+    """Return the task that runs, or the one in whose place it does."""
+    task = current_task()
+    while task in principals:
+        task = principals[task]
+    return task
+
+
 def check(wrapper: Any) -> None:
     """Refuse a task that touches the database of its parent's transaction.
 
@@ -242,11 +250,9 @@ def check_user(wrapper: Any) -> None:
     Raises ``ConnectionOwnershipError``.
     """
     loop, owner = _get_running_loop(), wrapper.owner
-    if loop is None or owner is None or (task := current_task(loop)) is owner:
+    if loop is None or owner is None or current_task(loop) is owner:
         return
-    while task in principals:
-        task = principals[task]
-    if task is not owner:
+    if (task := running_task()) is not owner:
         raise ConnectionOwnershipError(
             describe(
                 "connection-of-another-task",

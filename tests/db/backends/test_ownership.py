@@ -11,7 +11,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
-from django_async_ext import aatomic, gather_queries, on_loop
+from django_async_ext import aatomic, aon_commit, gather_queries, on_loop
 from django_async_ext.db.connections import pool_stats
 from django_async_ext.exceptions import ConnectionOwnershipError
 from tests.library.models import Author
@@ -311,3 +311,15 @@ async def test_a_chain_of_tasks_does_not_grow() -> None:
     gc.collect()
     # The last may still be in use by the loop.
     assert sum(reference() is not None for reference in contexts) <= 1
+
+
+@pytest.mark.parametrize("using", ["replica", "sqlite"])
+async def test_what_a_hook_opens_is_of_the_task_that_commits(using: str) -> None:
+    async def hook() -> None:
+        await Author.objects.using(using).acreate(name="Ada")
+
+    async with aatomic():
+        await aon_commit(hook)
+    async with aatomic(using):
+        assert await Author.objects.using(using).acount() == 1
+    assert connections[using].owner is asyncio.current_task()
