@@ -2,20 +2,46 @@
 
 Contract: ``AwaitableSession`` comes before Django's ``SessionStore`` in the bases.
 Each awaitable is its synchronous twin in the bridge, so the two cannot differ, and
-an engine that overrides the one has changed the other.
+an engine that overrides the one has changed the other. What writes goes on to its end.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 from django.contrib.sessions.backends.base import SessionBase
 
-from django_async_ext.bridge import await_, in_bridge, run
+from django_async_ext.bridge import await_, in_bridge, run, shielded
+from django_async_ext.db.backends.rendezvous import leave_meeting
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def to_its_end(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call ``fn``, which writes a session; a cancellation waits until it has.
+
+    So it is in Django, whose threads nobody interrupts: who logs out and disconnects
+    must not stay logged in.
+    """
+    if not in_bridge():
+        return fn(*args, **kwargs)
+    leave_meeting("a session")
+    with shielded():
+        return fn(*args, **kwargs)
 
 
 class AwaitableSession(SessionBase):
     """Follows Django: SessionBase; see the module."""
+
+    def save(self, must_create: bool = False) -> None:
+        """As in Django, and to its end."""
+        to_its_end(super().save, must_create)
+
+    def delete(self, session_key: str | None = None) -> None:
+        """As in Django, and to its end."""
+        to_its_end(super().delete, session_key)
 
     async def aload(self) -> Any:
         """See load()."""

@@ -13,7 +13,7 @@ from django_async_ext.sessions.base import AwaitableSession
 from django_async_ext.threads import FILES
 
 
-class SessionStore(AwaitableSession, file.SessionStore):
+class _InFiles(file.SessionStore):
     """Django's, in threads when it is used on the event loop."""
 
     def load(self) -> Any:
@@ -40,3 +40,7 @@ class SessionStore(AwaitableSession, file.SessionStore):
     def clear_expired(cls) -> None:
         """As in Django."""
         FILES.call(super().clear_expired)
+
+
+class SessionStore(AwaitableSession, _InFiles):
+    """Django's, whose every awaitable is its synchronous twin in the bridge."""

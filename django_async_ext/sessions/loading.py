@@ -1,21 +1,26 @@
 """Lets an asynchronous view read ``request.session``, whatever its engine.
 
 Contract: ``adopt()`` changes when Django's ``SessionBase`` may load, not what: the
-session is loaded when it is first used, waiting on the event loop, and once.
+session is loaded when it is first used, waiting on the event loop, and once. What
+Django's own engines write there, they write to its end.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
+from django.contrib.sessions.backends import cache, cached_db, db
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import SynchronousOnlyOperation
 
-from django_async_ext.bridge import await_, driver, in_bridge
+from django_async_ext.bridge import await_, driver, in_bridge, run
 from django_async_ext.db.backends.rendezvous import aleave_meeting, leave_meeting
 from django_async_ext.driving import let_wait
 from django_async_ext.exceptions import describe
+from django_async_ext.sessions.base import to_its_end
 
 _session: Any = SessionBase
 _stock_get, _stock_aget = _session._get_session, _session._aget_session
@@ -84,13 +89,43 @@ def _release(self: Any, lock: asyncio.Lock) -> None:
     lock.release()
 
 
+def _completed(method: Callable[..., Any]) -> Callable[..., Any]:
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return to_its_end(method, *args, **kwargs)
+
+    return wraps(method)(inner)
+
+
+def _acompleted(method: Callable[..., Any]) -> Callable[..., Any]:
+    async def inner(*args: Any, **kwargs: Any) -> Any:
+        return await run(to_its_end, lambda: await_(method(*args, **kwargs)))
+
+    return wraps(method)(inner)
+
+
+_WRITING = {
+    **dict.fromkeys(("save", "delete"), _completed),
+    **dict.fromkeys(("asave", "adelete"), _acompleted),
+}
+#: Of the engines of Django that may wait on the loop.
+_stock_writing: list[tuple[Any, str, Any]] = [
+    (engine.SessionStore, name, vars(engine.SessionStore)[name])
+    for engine in (db, cache, cached_db)
+    for name in _WRITING
+]
+
+
 def adopt() -> None:
     """Put this module in force; does nothing the second time."""
     _session._get_session, _session._aget_session = _get_session, _aget_session
     _session._session = property(_get_session)
+    for engine, name, method in _stock_writing:
+        setattr(engine, name, _WRITING[name](method))
 
 
 def release() -> None:
     """Undo ``adopt()``."""
     _session._get_session, _session._aget_session = _stock_get, _stock_aget
     _session._session = _stock_property
+    for seam in _stock_writing:
+        setattr(*seam)

@@ -1,4 +1,4 @@
-"""Sessions in both a database and a cache, of tasks that are cancelled between them."""
+"""Sessions in a cache, alone or before a database, when a task is cancelled there."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from django.urls import path
 from django_async_ext import on_loop
 from django_async_ext.asgi import get_asgi_application
 from django_async_ext.cache import LocMemCache
-from django_async_ext.sessions.cached_db import SessionStore
+from django_async_ext.sessions import cache, cached_db
 from tests.handlers.asking import Exchange
 
 pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db(transaction=True)]
@@ -70,12 +70,15 @@ def close_gate() -> None:
     Gated.reached, Gated.go = asyncio.Event(), asyncio.Event()
 
 
+@pytest.mark.parametrize("store", [cached_db.SessionStore, cache.SessionStore])
 @pytest.mark.parametrize("engine_method", ["save", "flush", "asave", "aflush"])
-async def test_the_cache_has_what_the_database_has(engine_method: str) -> None:
-    first = SessionStore()
+async def test_the_cache_has_what_a_cancelled_task_wrote(
+    engine_method: str, store: Any
+) -> None:
+    first = store()
     await first.aset("user", "ada")
     await first.asave()
-    session = SessionStore(first.session_key)
+    session = store(first.session_key)
     await session.aset("user", "grace")
     close_gate()
     method = getattr(session, engine_method)
@@ -84,7 +87,7 @@ async def test_the_cache_has_what_the_database_has(engine_method: str) -> None:
     await cancelled_between(task, task.cancel)
     assert task.cancelled()
     expected = "grace" if "save" in engine_method else None
-    assert await SessionStore(first.session_key).aget("user") == expected
+    assert await store(first.session_key).aget("user") == expected
 
 
 async def log_in(request: HttpRequest) -> HttpResponse:
