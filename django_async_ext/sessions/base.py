@@ -7,13 +7,18 @@ an engine that overrides the one has changed the other. What writes goes on to i
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.exceptions import SynchronousOnlyOperation
 
 from django_async_ext.bridge import await_, in_bridge, run, shielded
 from django_async_ext.db.backends.rendezvous import leave_meeting
+from django_async_ext.exceptions import describe
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,6 +86,21 @@ class AwaitableSession(SessionBase):
         await run(cls.clear_expired)
 
 
+def not_loaded() -> SynchronousOnlyOperation:
+    """Say that reading a session would block the loop."""
+    return SynchronousOnlyOperation(
+        describe(
+            "lazy-session",
+            "You cannot call this from an async context - use a thread or "
+            "sync_to_async. The session is not loaded, and reading it here would block "
+            "the event loop: the view itself may read request.session, but not a task "
+            "that it started.",
+            "Use `await request.session.aget(key)` and the like, or read the session "
+            "before the task starts.",
+        )
+    )
+
+
 class WaitingCache:
     """A cache whose methods, inside the bridge, wait for their awaitable twins.
 
@@ -96,6 +116,12 @@ class WaitingCache:
         if twin is None or not in_bridge():
             return method
         return lambda *args, **kwargs: await_(twin(*args, **kwargs))
+
+    def refuse_to_block(self) -> None:
+        """Refuse to read a session where the cache would block the loop."""
+        waits = not isinstance(self._cache, LocMemCache | DummyCache)
+        if waits and _get_running_loop() is not None and not in_bridge():
+            raise not_loaded()
 
     def __contains__(self, key: str) -> bool:
         return bool(self.has_key(key))

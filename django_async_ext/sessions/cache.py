@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.sessions.backends import cache
+from django.core.exceptions import SynchronousOnlyOperation
 
+from django_async_ext.exceptions import AsyncExtError
 from django_async_ext.sessions.base import AwaitableSession, WaitingCache
 
 
@@ -15,3 +17,17 @@ class SessionStore(AwaitableSession, cache.SessionStore):
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
         self._cache: Any = WaitingCache(vars(self)["_cache"])
+
+    def load(self) -> Any:
+        """Follows Django: SessionStore.load(), but a refusal is no empty session."""
+        self._cache.refuse_to_block()
+        try:
+            data = self._cache.get(self.cache_key)
+        except (AsyncExtError, SynchronousOnlyOperation):
+            raise
+        except Exception:  # noqa: BLE001 (as Django does)
+            data = None
+        if data is None:
+            self._session_key = None
+            return {}
+        return data

@@ -15,3 +15,8 @@ class SessionStore(AwaitableSession, cached_db.SessionStore):
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
         self._cache: Any = WaitingCache(vars(self)["_cache"])
+
+    def load(self) -> Any:
+        """As in Django; refused where the cache would block the loop."""
+        self._cache.refuse_to_block()
+        return super().load()

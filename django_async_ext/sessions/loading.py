@@ -19,8 +19,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django_async_ext.bridge import await_, driver, in_bridge, run
 from django_async_ext.db.backends.rendezvous import aleave_meeting, leave_meeting
 from django_async_ext.driving import let_wait
-from django_async_ext.exceptions import describe
-from django_async_ext.sessions.base import to_its_end
+from django_async_ext.sessions.base import not_loaded, to_its_end
 
 _session: Any = SessionBase
 _stock_get, _stock_aget = _session._get_session, _session._aget_session
@@ -33,7 +32,7 @@ def _get_session(self: Any, no_load: bool = False) -> Any:
     except SynchronousOnlyOperation as error:
         if driver() is not None:
             raise
-        raise SynchronousOnlyOperation(_not_loaded()) from error
+        raise not_loaded() from error
 
 
 def _get_in_turn(self: Any, no_load: bool) -> Any:
@@ -46,17 +45,6 @@ def _get_in_turn(self: Any, no_load: bool) -> Any:
         return _stock_get(self, no_load)
     finally:
         _release(self, lock)
-
-
-def _not_loaded() -> str:
-    return describe(
-        "lazy-session",
-        "You cannot call this from an async context - use a thread or sync_to_async. "
-        "The session is not loaded, and reading it here would block the event loop: "
-        "the view itself may read request.session, but not a task that it started.",
-        "Use `await request.session.aget(key)` and the like, or read the session "
-        "before the task starts.",
-    )
 
 
 async def _aget_session(self: Any, no_load: bool = False) -> Any:

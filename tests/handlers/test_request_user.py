@@ -1,7 +1,7 @@
 """``request.user`` and ``request.session`` in asynchronous views."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,9 +11,10 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.asgi import get_asgi_application as djangos
 from django.core.exceptions import SynchronousOnlyOperation
+from django.core.management import call_command
 from django.db import connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.test import AsyncClient
+from django.test import AsyncClient, override_settings
 from django.urls import path
 
 from django_async_ext import on_loop
@@ -50,11 +51,15 @@ async def visitor(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
 @pytest.fixture
 async def client(visitor: Browser) -> Browser:
     """A browser that is logged in."""
+    await log_in(visitor)
+    return visitor
+
+
+async def log_in(visitor: Browser) -> None:
     user = await User.objects.acreate_user("ada", password="secret")
     client = AsyncClient()
     await client.aforce_login(user)
     visitor.cookies["sessionid"] = client.cookies["sessionid"].value
-    return visitor
 
 
 async def get(client: Browser, ask: View) -> tuple[Exchange, list[str]]:
@@ -198,6 +203,37 @@ async def test_a_task_cannot_load_them_and_says_so(client: Browser) -> None:
 
     response, _ = await get(client, ask)
     assert response.content == b"ada"
+
+
+@pytest.fixture
+def in_cached_table() -> Iterator[None]:
+    """The sessions are in a cache in the database."""
+    backend = "django_async_ext.cache.DatabaseCache"
+    with override_settings(
+        CACHES={"default": {"BACKEND": backend, "LOCATION": "cached_sessions"}},
+        SESSION_ENGINE="django_async_ext.sessions.cache",
+    ):
+        call_command("createcachetable", verbosity=0)
+        yield
+
+
+@pytest.mark.usefixtures("in_cached_table")
+async def test_a_task_that_reads_the_session_plainly_logs_nobody_out(
+    visitor: Browser,
+) -> None:
+    await log_in(visitor)
+
+    async def child(request: HttpRequest) -> None:
+        with pytest.raises(SynchronousOnlyOperation, match="#lazy-session"):
+            request.session.get("visits")
+
+    async def ask(request: HttpRequest) -> HttpResponse:
+        await asyncio.create_task(child(request))
+        return HttpResponse((await request.auser()).get_username())
+
+    response, _ = await get(visitor, ask)
+    assert response.content == b"ada"
+    assert "sessionid" in visitor.cookies
 
 
 async def test_what_writes_is_refused_without_an_await(client: Browser) -> None:
