@@ -22,8 +22,8 @@ from django.utils.functional import SimpleLazyObject
 from django.views.decorators.debug import sensitive_variables
 
 from django_async_ext import conf
-from django_async_ext.bridge import driver
-from django_async_ext.db.backends.rendezvous import aleave_meeting
+from django_async_ext.bridge import await_, driver, in_bridge
+from django_async_ext.db.backends.rendezvous import aleave_meeting, leave_meeting
 from django_async_ext.driving import let_wait, reserved_waits
 from django_async_ext.exceptions import describe
 from django_async_ext.threads import Threads, processors
@@ -72,12 +72,32 @@ def get_user(request: Any) -> Any:
     """Follows Django: django.contrib.auth.middleware.get_user(), but may wait."""
     if not hasattr(request, "_cached_user"):
         try:
-            request._cached_user = let_wait(auth.get_user, request)
+            let_wait(_load_in_turn, request)
         except SynchronousOnlyOperation as error:
             if driver() is not None:
                 raise
             raise SynchronousOnlyOperation(_not_loaded()) from error
     return request._cached_user
+
+
+def _load_in_turn(request: Any) -> None:
+    if not in_bridge():
+        request._cached_user = auth.get_user(request)
+        return
+    leave_meeting("a user")
+    lock = _lock_of(request)
+    await_(lock.acquire())
+    try:
+        if not hasattr(request, "_cached_user"):
+            request._cached_user = auth.get_user(request)
+    finally:
+        lock.release()
+
+
+def _lock_of(request: Any) -> asyncio.Lock:
+    # A view and tasks that ask at the same time get one user, from one query.
+    lock: asyncio.Lock = request.__dict__.setdefault("_user_loading", asyncio.Lock())
+    return lock
 
 
 def _not_loaded() -> str:
@@ -101,8 +121,7 @@ async def auser(request: Any) -> Any:
         return user
     if not hasattr(request, "_cached_user"):
         await aleave_meeting()
-        # Tasks that ask at the same time get one user, from one query.
-        async with request.__dict__.setdefault("_user_loading", asyncio.Lock()):
+        async with _lock_of(request):
             if not hasattr(request, "_cached_user"):
                 request._cached_user = await auth.aget_user(request)
     return request._cached_user

@@ -160,6 +160,24 @@ async def test_tasks_that_ask_for_the_user_together_share_a_query(
     assert tables(asked) == ["django_session", "auth_user"]
 
 
+@pytest.mark.parametrize("turns", [0, 1, 3])
+async def test_a_view_and_the_task_that_it_started_have_one_user(
+    client: Browser, turns: int
+) -> None:
+    async def ask(request: HttpRequest) -> HttpResponse:
+        task = asyncio.create_task(request.auser())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert request.user.username == "ada"
+        found = await task
+        found.note = "the same"
+        return HttpResponse(request.user.note)  # type: ignore[union-attr]
+
+    response, asked = await get(client, ask)
+    assert response.content == b"the same"
+    assert tables(asked) == ["django_session", "auth_user"]
+
+
 async def test_tasks_that_load_the_session_together_lose_nothing(
     client: Browser,
 ) -> None:
