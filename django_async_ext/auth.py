@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import lru_cache, partial, wraps
 from importlib import import_module
 from typing import Any
@@ -18,11 +19,11 @@ from django.apps import apps
 from django.contrib import auth
 from django.contrib.auth import base_user, hashers
 from django.core.exceptions import SynchronousOnlyOperation
-from django.utils.functional import SimpleLazyObject
+from django.utils import functional
 from django.views.decorators.debug import sensitive_variables
 
 from django_async_ext import conf
-from django_async_ext.bridge import await_, driver, in_bridge
+from django_async_ext.bridge import await_, driver, in_bridge, run
 from django_async_ext.db.backends.rendezvous import aleave_meeting, leave_meeting
 from django_async_ext.driving import let_wait, reserved_waits
 from django_async_ext.exceptions import describe
@@ -68,6 +69,10 @@ class _Hashing:
         return self._method(*self._args, **self._kwargs)
 
 
+class SimpleLazyObject(functional.SimpleLazyObject):  # type: ignore[type-arg]
+    """Django's, by which AuthenticationMiddleware's user is told from others."""
+
+
 def get_user(request: Any) -> Any:
     """Follows Django: django.contrib.auth.middleware.get_user(), but may wait."""
     if not hasattr(request, "_cached_user"):
@@ -85,7 +90,7 @@ def _load_in_turn(request: Any) -> None:
         request._cached_user = auth.get_user(request)
         return
     leave_meeting("a user")
-    lock = _lock_of(request)
+    lock = _lock_of(request, "_user_loading")
     await_(lock.acquire())
     try:
         if not hasattr(request, "_cached_user"):
@@ -94,9 +99,9 @@ def _load_in_turn(request: Any) -> None:
         lock.release()
 
 
-def _lock_of(request: Any) -> asyncio.Lock:
+def _lock_of(request: Any, name: str) -> asyncio.Lock:
     # A view and tasks that ask at the same time get one user, from one query.
-    lock: asyncio.Lock = request.__dict__.setdefault("_user_loading", asyncio.Lock())
+    lock: asyncio.Lock = request.__dict__.setdefault(name, asyncio.Lock())
     return lock
 
 
@@ -116,15 +121,34 @@ async def auser(request: Any) -> Any:
     Here it gives the user of ``request.user``.
     """
     user = request.__dict__.get("user")
-    if user is not None and not isinstance(user, SimpleLazyObject):
+    # Not isinstance(), which would load a lazy one here and now.
+    of_session = user is None or type(user) is SimpleLazyObject
+    if not (of_session or _loads_lazy.get()):
         # Somebody has set it: login() up to Django 5.2, or a middleware.
+        await _load_lazy(request, user)
         return user
     if not hasattr(request, "_cached_user"):
         await aleave_meeting()
-        async with _lock_of(request):
+        async with _lock_of(request, "_user_loading"):
             if not hasattr(request, "_cached_user"):
                 request._cached_user = await auth.aget_user(request)
     return request._cached_user
+
+
+#: Whether the running code loads a lazy user, for which it may want the session's.
+_loads_lazy: ContextVar[bool] = ContextVar("loads_lazy", default=False)
+
+
+async def _load_lazy(request: Any, user: Any) -> None:
+    if not issubclass(type(user), functional.LazyObject):
+        return
+    await aleave_meeting()
+    async with _lock_of(request, "_lazy_user_loading"):
+        _loads_lazy.set(True)
+        try:
+            await run(getattr, user, "__class__")
+        finally:
+            _loads_lazy.set(False)
 
 
 def _letting(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,7 +168,8 @@ def _seams() -> list[tuple[Any, str, Any]]:
     if apps.is_installed("django.contrib.auth"):
         # Its models have no application otherwise.
         middleware = import_module("django.contrib.auth.middleware")
-        found += [(middleware, "get_user", get_user), (middleware, "auser", auser)]
+        taken = (get_user, auser, SimpleLazyObject)
+        found += [(middleware, each.__name__, each) for each in taken]
         backend: Any = import_module("django.contrib.auth.backends").ModelBackend
         # In a template, or has_perm() in a view: they belong to the user.
         found.append((backend, "_get_permissions", _letting(backend._get_permissions)))

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib import auth
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.db import SessionStore
@@ -16,6 +16,7 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, override_settings
 from django.urls import path
+from django.utils.functional import SimpleLazyObject
 
 from django_async_ext import on_loop
 from django_async_ext.asgi import get_asgi_application
@@ -23,6 +24,7 @@ from django_async_ext.exceptions import DOCS
 from tests.db.rows import statements
 from tests.handlers.asking import Exchange
 from tests.handlers.browsing import Browser
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -175,6 +177,66 @@ async def test_a_view_and_the_task_that_it_started_have_one_user(
 
     response, asked = await get(client, ask)
     assert response.content == b"the same"
+    assert tables(asked) == ["django_session", "auth_user"]
+
+
+_made: list[User] = []
+
+
+class OfToken:
+    """Sets the user, to be loaded later, as middleware for tokens does."""
+
+    sync_capable, async_capable = True, False
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        own = request.user
+
+        def load() -> User:
+            found = User.objects.get(username=f"token of {own.username}")
+            _made.append(found)
+            return found
+
+        request.user = SimpleLazyObject(load)  # type: ignore[assignment]
+        return self.get_response(request)
+
+
+@pytest.fixture
+def of_token(settings: Any) -> None:
+    _made.clear()
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.OfToken"]
+
+
+@pytest.mark.usefixtures("of_token")
+async def test_the_lazy_user_of_a_middleware_is_that_of_auser(visitor: Browser) -> None:
+    await log_in(visitor)
+    token = await User.objects.acreate(username="token of ada")
+
+    async def ask(request: HttpRequest) -> HttpResponse:
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(request.auser()) for _ in range(3)]
+        for task in asking:
+            assert task.result() == token
+            assert task.result() is request.user
+        return HttpResponse(request.user.get_username())
+
+    response, asked = await get(visitor, ask)
+    assert response.content == b"token of ada"
+    assert len(_made) == 1
+    assert tables(asked) == ["django_session", "auth_user", "auth_user"]
+
+
+async def test_a_lazy_user_may_be_made_of_that_of_auser(client: Browser) -> None:
+    async def ask(request: HttpRequest) -> HttpResponse:
+        load = async_to_sync(request.auser)
+        request.user = SimpleLazyObject(lambda: load())  # type: ignore[assignment]
+        async with asyncio.timeout(PATIENCE):
+            return HttpResponse((await request.auser()).get_username())
+
+    response, asked = await get(client, ask)
+    assert response.content == b"ada"
     assert tables(asked) == ["django_session", "auth_user"]
 
 
