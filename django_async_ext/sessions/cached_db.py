@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.sessions.backends import cached_db
 
-from django_async_ext.sessions.base import AwaitableSession, WaitingCache
+from django_async_ext.sessions.base import AwaitableSession, WaitingCache, to_its_end
 
 
 class SessionStore(AwaitableSession, cached_db.SessionStore):
@@ -17,6 +17,26 @@ class SessionStore(AwaitableSession, cached_db.SessionStore):
         self._cache: Any = WaitingCache(vars(self)["_cache"])
 
     def load(self) -> Any:
-        """As in Django; refused where the cache would block the loop."""
+        """Follows Django: SessionStore.load(); see _fill_cache()."""
         self._cache.refuse_to_block()
-        return super().load()
+        try:
+            data = self._cache.get(self.cache_key)
+        except Exception:  # noqa: BLE001 (as Django does)
+            data = None
+        return to_its_end(self._fill_cache) if data is None else data
+
+    def _fill_cache(self) -> Any:
+        row = self._get_session_from_db()  # type: ignore[attr-defined]
+        if row is None:
+            return {}
+        data = self.decode(row.session_data)
+        self._cache.set(
+            self.cache_key, data, self.get_expiry_age(expiry=row.expire_date)
+        )
+        # Who logs out deletes the row, then the key: while there is the row, the key is
+        # deleted after this. Otherwise that may have been before, and in vain.
+        if not self.model.objects.filter(pk=row.pk).exists():
+            self._cache.delete(self.cache_key)
+            self._session_key = None
+            return {}
+        return data

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import alogin, alogout
 from django.contrib.auth.models import User
+from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import path
@@ -16,6 +17,7 @@ from django_async_ext import on_loop
 from django_async_ext.asgi import get_asgi_application
 from django_async_ext.cache import LocMemCache
 from django_async_ext.sessions import cache, cached_db
+from tests.db.rows import statements
 from tests.handlers.asking import Exchange
 
 pytestmark = [pytest.mark.urls(__name__), pytest.mark.django_db(transaction=True)]
@@ -88,6 +90,48 @@ async def test_the_cache_has_what_a_cancelled_task_wrote(
     assert task.cancelled()
     expected = "grace" if "save" in engine_method else None
     assert await store(first.session_key).aget("user") == expected
+
+
+@pytest.fixture
+async def filling() -> tuple[str, asyncio.Task[Any]]:
+    """A session's key, and the task that has read its row and is to fill the cache."""
+    session = cached_db.SessionStore()
+    await session.aset("user", "ada")
+    await session.asave()
+    await caches["default"].aclear()
+    close_gate()
+    other = cached_db.SessionStore(session.session_key)
+    loading = asyncio.create_task(other.aget("user"))
+    await Gated.reached.wait()
+    return session.session_key, loading
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_session_that_was_deleted_while_it_was_loaded_stays_deleted(
+    filling: tuple[str, asyncio.Task[Any]], is_cancelled: bool
+) -> None:
+    key, loading = filling
+    # The gate holds the one who loads only.
+    go, Gated.go = Gated.go, asyncio.Event()
+    Gated.go.set()
+    await cached_db.SessionStore(key).aflush()
+    if is_cancelled:
+        loading.cancel()
+    go.set()
+    await asyncio.wait([loading])
+    assert loading.cancelled() if is_cancelled else loading.result() is None
+    assert await cached_db.SessionStore(key).aget("user") is None
+
+
+async def test_a_session_is_put_into_the_cache_when_it_was_not_there(
+    filling: tuple[str, asyncio.Task[Any]],
+) -> None:
+    key, loading = filling
+    Gated.go.set()
+    assert await loading == "ada"
+    with statements() as asked:
+        assert await cached_db.SessionStore(key).aget("user") == "ada"
+    assert asked == []
 
 
 async def log_in(request: HttpRequest) -> HttpResponse:
