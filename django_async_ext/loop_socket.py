@@ -112,10 +112,10 @@ class LoopSocket(socket.socket):
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Read into ``buffer``."""
-        at_once = self._has_more or flags != 0
-        read = super().recv_into
-        found = self._call(read, buffer, nbytes, flags, at_once=at_once)
-        self._has_more = found == (nbytes or memoryview(buffer).nbytes)
+        size = nbytes or memoryview(buffer).nbytes
+        at_once = self._has_more or flags != 0 or not size
+        found = self._call(super().recv_into, buffer, nbytes, flags, at_once=at_once)
+        self._has_more = found == size
         return found
 
     def recvfrom(self, *args: Any) -> Any:
@@ -310,8 +310,7 @@ class LoopSocket(socket.socket):
     def _left(deadline: float | None) -> float | None:
         if deadline is None:
             return None
-        left = deadline - monotonic()
-        if left <= 0:
+        if (left := deadline - monotonic()) <= 0:
             raise TimeoutError("timed out")
         return left
 
@@ -338,9 +337,10 @@ class LoopTLSSocket(ssl.SSLSocket, LoopSocket):
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
         """Read decrypted bytes."""
-        at_once = self._has_more or self.pending() > 0
+        size = len if buffer is None else memoryview(buffer).nbytes
+        at_once = not size or self._has_more or self.pending() > 0
         found: Any = self._call(super().read, len, buffer, at_once=at_once)
-        count: int = found if buffer is not None else found.__len__()
+        count = found.__len__() if buffer is None else found
         self._has_more = count >= min(len, _RECORD)
         return found
 

@@ -171,6 +171,14 @@ def test_every_way_to_read_and_write(run: Run, pair: Pair) -> None:
 
 
 @in_each_mode
+def test_to_read_nothing_does_not_wait(run: Run, pair: Pair) -> None:
+    ours, _ = pair
+    ours.settimeout(0.01)
+    assert run(ours.recv_into, bytearray()) == 0
+    assert run(ours.recv, 0) == b""
+
+
+@in_each_mode
 def test_each_direction_can_be_shut_down(run: Run, pair: Pair) -> None:
     ours, theirs = pair
 
@@ -427,6 +435,7 @@ def test_tls_begins_with_the_connection_and_ends_before_it(
                 file.flush()
                 line = file.readline()
             secret.settimeout(0.01)
+            assert (secret.recv_into(bytearray()), secret.recv(0)) == (0, b"")
             with pytest.raises(TimeoutError):
                 secret.recv(1)
             secret.settimeout(10)
