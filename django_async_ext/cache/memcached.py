@@ -22,7 +22,9 @@ Clients = dict[Any, Any]
 
 def _close(clients: Clients) -> None:
     for client in clients.values():
-        client.close()
+        # Its own close() passes over a server that has failed lately.
+        for pooled in client.clients.values():
+            pooled.close()
 
 
 _clients: PerLoop[Clients] = PerLoop(dict, _close)

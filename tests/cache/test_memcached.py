@@ -111,6 +111,22 @@ def test_the_connections_end_with_their_loop(memcached: Memcached) -> None:
     assert asyncio.run(has_connections(memcached, 0))
 
 
+def test_the_connections_to_a_server_that_failed_lately_end_too(
+    memcached: Memcached,
+) -> None:
+    async def main() -> list[Any]:
+        cache = cache_of(memcached.address)
+        await cache.aset("key", "value")
+        client = await on_loop(lambda: cache._cache)()
+        (pooled,) = client.clients.values()
+        # As one command leaves it that timed out.
+        client._mark_failed_server(pooled.server)
+        return [one.sock for one in pooled.client_pool.free]
+
+    (sock,) = asyncio.run(main())
+    assert sock.fileno() == -1
+
+
 @pytest.mark.parametrize("size", [0, 1, 10, 25, 60])
 async def test_a_reply_that_was_cancelled_half_way_is_read_by_nobody_else(
     proxy: Proxy, size: int
