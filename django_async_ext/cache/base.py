@@ -18,6 +18,7 @@ from django.core.cache.backends.base import (
     default_key_func,
 )
 from django.core.exceptions import SynchronousOnlyOperation
+from django.utils.hashable import make_hashable
 
 from django_async_ext.bridge import await_, run
 from django_async_ext.threads import FILES
@@ -70,6 +71,31 @@ def in_threads(fn: Method) -> Method:
 def _computed(default: Callable[[], Any]) -> Any:
     value = default()
     return await_(value) if isawaitable(value) else value
+
+
+class _Itself:
+    """Stands for an option that has no hash: equal to that one object, kept alive."""
+
+    def __init__(self, option: Any) -> None:
+        self._option = option
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and self._option is other._option
+
+    def __hash__(self) -> int:
+        return id(self._option)
+
+
+def hashable(options: dict[str, Any]) -> Any:
+    """Return what stands for the OPTIONS of a cache as a key."""
+    return make_hashable({name: _hashable(it) for name, it in options.items()})
+
+
+def _hashable(option: Any) -> Any:
+    try:
+        return make_hashable(option)
+    except TypeError:
+        return _Itself(option)
 
 
 class LoopCache(BaseCache):

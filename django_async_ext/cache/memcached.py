@@ -14,7 +14,7 @@ from django.utils.functional import cached_property
 from django.utils.hashable import make_hashable
 
 from django_async_ext.bridge import in_bridge
-from django_async_ext.cache.base import LoopCache
+from django_async_ext.cache.base import LoopCache, hashable
 from django_async_ext.loops import PerLoop
 
 Clients = dict[Any, Any]
@@ -56,7 +56,7 @@ class PyMemcacheCache(LoopCache, memcached.PyMemcacheCache):
 
     @cached_property
     def _key(self) -> Any:
-        return make_hashable((self.client_servers, self._options))
+        return make_hashable(self.client_servers), hashable(self._options)
 
     @cached_property
     def _in_thread(self) -> Any:

@@ -12,11 +12,10 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache.backends import redis
-from django.utils.hashable import make_hashable
 from django.utils.module_loading import import_string
 
 from django_async_ext.bridge import in_bridge
-from django_async_ext.cache.base import LoopCache
+from django_async_ext.cache.base import LoopCache, hashable
 from django_async_ext.loops import PerLoop
 
 if TYPE_CHECKING:
@@ -93,26 +92,6 @@ class CompressingSerializer:
         return self._serializer.loads(data)
 
 
-class _Itself:
-    """Stands for an option that has no hash: equal to that one object, kept alive."""
-
-    def __init__(self, option: Any) -> None:
-        self._option = option
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Itself) and self._option is other._option
-
-    def __hash__(self) -> int:
-        return id(self._option)
-
-
-def _hashable(option: Any) -> Any:
-    try:
-        return make_hashable(option)
-    except TypeError:
-        return _Itself(option)
-
-
 class RedisCacheClient(redis.RedisCacheClient):
     """Django's client, with pools that belong to the process and to each loop.
 
@@ -155,8 +134,7 @@ class RedisCacheClient(redis.RedisCacheClient):
             )
         self._timeout = timeout
         options |= {"": (pool_class, parser_class, timeout)}
-        key = make_hashable({name: _hashable(it) for name, it in options.items()})
-        self._key = _keys.setdefault(key, object())
+        self._key = _keys.setdefault(hashable(options), object())
 
     def _get_connection_pool(self, write: bool) -> Any:
         url = self._servers[self._get_connection_pool_index(write)]

@@ -3,12 +3,14 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from django.core.cache.backends.base import InvalidCacheKey
 from django.core.cache.backends.memcached import PyMemcacheCache as StockCache
 from pymemcache.exceptions import MemcacheError
+from pymemcache.serde import PickleSerde
 
 from django_async_ext import on_loop
 from django_async_ext.cache import PyMemcacheCache
@@ -67,6 +69,27 @@ async def test_all_contexts_of_a_loop_share_their_connections(
         cache = cache_of(memcached.address)
         await asyncio.create_task(cache.aset(str(number), number))
         await cache.aclose()
+    assert await has_connections(memcached, 1)
+
+
+@dataclass
+class Serde(PickleSerde):
+    """A project's own, equal to its like, and hence without a hash."""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+
+async def test_an_option_that_cannot_be_hashed_shares_connections_too(
+    memcached: Memcached,
+) -> None:
+    serde = Serde()
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(serde)
+    for number in range(3):
+        cache = cache_of(memcached.address, serde=serde)
+        await cache.aset("key", number)
+        assert await cache.aget("key") == number
     assert await has_connections(memcached, 1)
 
 
