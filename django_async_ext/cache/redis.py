@@ -29,11 +29,12 @@ _PICKLE = b"\x80"
 _COMPRESSED = b"\0"
 
 #: Django asks first whether there is the key: one more round trip, after which it
-#: may have expired. A number that a script returns is a float on its way.
+#: may have expired. A number that a script returns is a float on its way. An error is
+#: returned, not raised: Redis would add what it knows of the script to its text.
 _INCREMENT = """
 if redis.call('exists', KEYS[1]) == 1 then
-    redis.call('incrby', KEYS[1], ARGV[1])
-    return redis.call('get', KEYS[1])
+    local answer = redis.pcall('incrby', KEYS[1], ARGV[1])
+    return type(answer) == 'number' and redis.call('get', KEYS[1]) or answer
 end
 """
 
@@ -178,10 +179,14 @@ class RedisCacheClient(redis.RedisCacheClient):
 
     def incr(self, key: Any, delta: int) -> int:
         """As in Django, but in one step, unless the server permits no scripts."""
-        client = self.get_client(key, write=True)
+        client, errors = self.get_client(key, write=True), self._lib.exceptions
         try:
             value = client.increment([key], [delta])
-        except self._lib.exceptions.NoPermissionError:
+        except errors.ResponseError as error:
+            forbidden = isinstance(error, errors.NoPermissionError)
+            # So it is where the commands of scripts have been renamed.
+            if not forbidden and not str(error).startswith("unknown command"):
+                raise
             return int(super().incr(key, delta))
         if value is None:
             raise ValueError(f"Key '{key}' not found.")

@@ -2,6 +2,9 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,8 @@ from redis.cache import CacheConfig
 
 from django_async_ext import on_loop
 from django_async_ext.cache import RedisCache
-from tests.programs import Redis
+from tests.cache.operations import aoutcome_of, outcome_of
+from tests.programs import Redis, running
 
 
 def cache_of(redis: Redis, **options: Any) -> RedisCache:
@@ -143,6 +147,29 @@ async def test_large_numbers_are_counted_exactly(redis: Redis, make: Any) -> Non
     assert await cache.aincr("n") == 2**53 + 1
     assert await cache.aincr("n", 2**62) == 2**62 + 2**53 + 1
     assert await cache.adecr("n") == await cache.aget("n") == 2**62 + 2**53
+
+
+async def test_to_count_what_is_no_number_is_the_error_that_it_is_in_django(
+    redis: Redis,
+) -> None:
+    stock, ours = StockCache(redis.url, {}), RedisCache(redis.url, {})
+    await ours.aset_many({"text": "abc", "number": 1})
+    for key, delta in [("text", 1), ("number", 1.5)]:
+        expected = outcome_of(partial(stock.incr, key, delta))
+        assert expected[0] is exceptions.ResponseError
+        assert await aoutcome_of(partial(ours.aincr, key, delta)) == expected
+
+
+async def test_counting_needs_no_scripts_where_their_commands_were_renamed(
+    tmp_path: Path,
+) -> None:
+    options = [("--rename-command", name, "") for name in ("EVALSHA", "EVAL")]
+    with running(Redis(tmp_path, *chain(*options))) as server:
+        cache = cache_of(server)
+        await cache.aset("n", 1)
+        assert await cache.aincr("n") == 2
+        with pytest.raises(ValueError, match="Key ':1:missing' not found"):
+            await cache.aincr("missing")
 
 
 class Raw:
