@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from subprocess import STDOUT
 from tempfile import TemporaryFile
@@ -34,6 +35,7 @@ SUPPORTED = {
 }
 # On this Python every dependency is installed at its lower bound.
 PYTHON_OF_LOWER_BOUNDS = "3.11"
+DRIVERS = ("postgresql", "mysql", "memcached", "redis")  # extras of the package
 
 GRACE = 10  # seconds that a child has to end after Ctrl-C or SIGTERM
 
@@ -131,7 +133,8 @@ def _lower_bounds() -> Iterator[str]:
     """The package's own requirements, each at the oldest version it allows."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    for requirement in project["dependencies"] + extras["postgresql"]:
+    drivers = [extras[name] for name in DRIVERS]
+    for requirement in chain(project["dependencies"], *drivers):
         lowest = re.sub(r"\[.*\]", "", requirement).split(",")[0]
         yield lowest.replace(">=", "==")
 
