@@ -25,7 +25,7 @@ from django_async_ext.bridge import in_bridge, run
 from django_async_ext.locks import Lock
 from django_async_ext.loop_socket import create_connection, with_loop_sockets
 from django_async_ext.sockets import closed_if_interrupted
-from django_async_ext.threads import FILES
+from django_async_ext.threads import FILES, Threads
 
 _STOCK = "django.core.mail.backends.smtp.EmailBackend"
 #: Backends whose messages go nowhere that one could wait for.
@@ -73,6 +73,8 @@ class _LoopSMTPS(smtplib.SMTP_SSL, _LoopSMTP):
 #: Where Django keeps a connection that is not whole yet; not so in 5.2.0.
 _PARTIAL = "_partial_connection"
 _ON_LOOP = {smtplib.SMTP: _LoopSMTP, smtplib.SMTP_SSL: _LoopSMTPS}
+#: Not among the files: a name server may keep a cancelled task waiting.
+_NAMES = Threads("async-ext-names", lambda: 1)
 
 
 class EmailBackend(smtp.EmailBackend):
@@ -266,4 +268,4 @@ def _prepared(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def _look_up_own_name() -> None:
     # Once for each process; every message and dialogue asks for it.
     if not hasattr(mail.DNS_NAME, "_fqdn"):
-        FILES.call(mail.DNS_NAME.get_fqdn)
+        _NAMES.call(mail.DNS_NAME.get_fqdn)

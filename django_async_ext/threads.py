@@ -2,21 +2,23 @@
 
 Contract: ``Threads.call()`` is a plain call wherever the caller may block, and a
 wait where it must not: inside the bridge, and in a coroutine that the request
-handler drives. What a cancelled task asked for is not begun, or its result dropped.
+handler drives. What a cancelled task asked for is not begun, or its result dropped;
+what writes files is awaited first.
 """
 
 from __future__ import annotations
 
 import os
-from asyncio import get_running_loop
+from asyncio import CancelledError, wrap_future
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
-from django_async_ext.bridge import await_, in_bridge
+from django_async_ext.bridge import await_, in_bridge, shielded
 from django_async_ext.driving import let_wait
 
 P = ParamSpec("P")
@@ -24,10 +26,16 @@ T = TypeVar("T")
 
 
 class Threads:
-    """A bounded number of threads of this process, started when first needed."""
+    """A bounded number of threads of this process, started when first needed.
 
-    def __init__(self, name: str, size: Callable[[], int]) -> None:
-        self._name, self._size = name, size
+    With ``outlasting`` no call ends before its thread: what that still writes would
+    undo what is written later.
+    """
+
+    def __init__(
+        self, name: str, size: Callable[[], int], *, outlasting: bool = False
+    ) -> None:
+        self._name, self._size, self._outlasting = name, size, outlasting
         self._executor: ThreadPoolExecutor | None = None
         _all.add(self)
 
@@ -38,8 +46,13 @@ class Threads:
     def _call(self, job: Callable[[], T]) -> T:
         if not in_bridge():
             return job()
-        job = partial(copy_context().run, job)
-        return await_(get_running_loop().run_in_executor(self._started(), job))
+        begun = self._started().submit(copy_context().run, job)
+        try:
+            return await_(wrap_future(begun))
+        except CancelledError:
+            if self._outlasting and not begun.cancel():
+                _outlast(begun)
+            raise
 
     def _started(self) -> ThreadPoolExecutor:
         if self._executor is None:
@@ -49,6 +62,12 @@ class Threads:
     def forget(self) -> None:
         """Start new threads at the next call: a child process has none."""
         self._executor = None
+
+
+def _outlast(job: Future[Any]) -> None:
+    # What comes of it is nobody's any more; nor is a second cancellation heard before.
+    with shielded(), suppress(Exception):
+        await_(wrap_future(job))
 
 
 _all: WeakSet[Threads] = WeakSet()
@@ -63,7 +82,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 #: A disk serves few at a time.
-FILES = Threads("async-ext-files", lambda: 4)
+FILES = Threads("async-ext-files", lambda: 4, outlasting=True)
 
 
 def processors() -> int:

@@ -71,8 +71,12 @@ async def test_there_are_never_more_than_allowed(threads: Threads) -> None:
     assert len(seen) == 2
 
 
-async def test_a_call_that_is_cancelled_before_its_turn_is_not_made() -> None:
-    threads, go, calls = Threads("test", lambda: 1), threading.Event(), []
+@pytest.mark.parametrize("outlasting", [False, True])
+async def test_a_call_that_is_cancelled_before_its_turn_is_not_made(
+    outlasting: bool,
+) -> None:
+    threads, go = Threads("test", lambda: 1, outlasting=outlasting), threading.Event()
+    calls: list[str] = []
     started = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -90,6 +94,34 @@ async def test_a_call_that_is_cancelled_before_its_turn_is_not_made() -> None:
     go.set()
     await one
     assert await on_loop(threads.call)(lambda: calls) == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_call_that_writes_is_over_when_its_cancelled_task_is(
+    fails: bool,
+) -> None:
+    threads, go = Threads("test", lambda: 1, outlasting=True), threading.Event()
+    started, written = asyncio.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def write() -> None:
+        loop.call_soon_threadsafe(started.set)
+        go.wait(10)
+        written.append("all")
+        if fails:
+            raise ZeroDivisionError
+
+    task = asyncio.create_task(on_loop(threads.call)(write))
+    await started.wait()
+    # However often it is told.
+    for _ in range(3):
+        task.cancel()
+        await asyncio.wait([task], timeout=0.01)
+        assert not task.done()
+    go.set()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert written == ["all"]
 
 
 def test_they_serve_one_loop_after_the_other(threads: Threads) -> None:

@@ -209,8 +209,7 @@ async def test_an_asynchronous_middleware_may_read_the_user(
 
 def hashed(submissions: list[str]) -> int:
     """How often a thread was used; it starts when it is first needed."""
-    calls = [one for one in submissions if "run_in_executor" in one]
-    assert len([one for one in submissions if "submit" in one]) == len(calls)
+    calls = [one for one in submissions if "submit" in one]
     submissions.clear()
     return len(calls)
 
