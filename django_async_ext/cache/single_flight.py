@@ -20,6 +20,7 @@ from enum import Enum
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
@@ -33,6 +34,8 @@ from django_async_ext.loops import PerLoop
 P = ParamSpec("P")
 T = TypeVar("T")
 Key = tuple[str, int | None, str]
+#: What a task that computes will have found, pickled.
+Flight = asyncio.Future[bytes | None]
 
 _MISSING = object()
 _PLAIN = (
@@ -45,15 +48,18 @@ class _Line:
     """The tasks of one loop that want the value of one key."""
 
     length = 0
-    #: What the task that computes will have found, pickled, if one computes.
-    flight: asyncio.Future[bytes | None] | None = None
+    flight: Flight | None = None
     #: How many have computed since the first in the line came.
     ended = 0
 
 
 _lines: PerLoop[dict[Key, _Line]] = PerLoop(dict, dict.clear)
-#: What the running code computes already: to wait for that would never end.
-_computing: ContextVar[frozenset[Key]] = ContextVar("computing", default=frozenset())
+#: What the running code computes already: to wait for that would never end. A task that
+#: is left behind has them still, but must not keep alive what they have found.
+_computing: ContextVar[WeakValueDictionary[Key, Flight]] = ContextVar(
+    "computing",
+    default=WeakValueDictionary(),  # noqa: B039 (it is copied, never changed)
+)
 
 
 def acached(
@@ -101,7 +107,7 @@ def acached(
 async def _get_or_compute(
     where: Key, compute: Callable[[], Awaitable[Any]], timeout: float | None
 ) -> Any:
-    if open_transaction() is not None or where in _computing.get():
+    if open_transaction() is not None or _is_computing(where):
         value = await _look_up(where)
         if value is _MISSING:
             value = await _fly(_Line(), where, compute, timeout)
@@ -117,6 +123,11 @@ async def _get_or_compute(
         line.length -= 1
         if not line.length:
             lines.pop(where, None)
+
+
+def _is_computing(where: Key) -> bool:
+    flight = _computing.get().get(where)
+    return flight is not None and not flight.done()
 
 
 async def _stand_in(
@@ -152,7 +163,7 @@ async def _fly(
 ) -> Any:
     using, version, key = where
     flight = line.flight = asyncio.get_running_loop().create_future()
-    token = _computing.set(_computing.get() | {where})
+    token = _computing.set(_computing.get() | {where: flight})
     # What the others get if this task is cancelled: before it has a value, nothing.
     value = _MISSING
     try:

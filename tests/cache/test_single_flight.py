@@ -307,6 +307,30 @@ async def test_a_function_that_needs_its_own_value_does_not_wait_for_itself() ->
     assert await recursive() == 2
 
 
+async def test_tasks_that_outlive_a_computation_wait_for_later_ones() -> None:
+    slow, go = Slow(), asyncio.Event()
+    left: list[asyncio.Task[Any]] = []
+
+    @acached(0, key=lambda: "shared")
+    async def value() -> Any:
+        if not left:
+            left.append(asyncio.create_task(ask_later()))
+        else:
+            await slow.compute(1)
+
+    async def ask_later() -> None:
+        await go.wait()
+        await asyncio.gather(*(value() for _ in range(5)))
+
+    await value()
+    go.set()
+    await slow.started.wait()
+    await turns()
+    slow.go.set()
+    await left[0]
+    assert slow.begun == [1]
+
+
 async def test_in_a_transaction_each_computes_for_itself(
     transactional_db: None,
 ) -> None:
