@@ -18,7 +18,7 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import partial, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -26,6 +26,7 @@ from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.db.models import Model
 
+from django_async_ext.bridge import run
 from django_async_ext.db.backends.rendezvous import aleave_meeting
 from django_async_ext.db.connections import open_transaction
 from django_async_ext.exceptions import describe
@@ -33,7 +34,6 @@ from django_async_ext.loops import PerLoop
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Key = tuple[str, int | None, str]
 #: What a task that computes will have found, pickled.
 Flight = asyncio.Future[bytes | None]
 
@@ -42,6 +42,16 @@ _PLAIN = (
     *(str, bytes, bool, int, float, Decimal, type(None)),
     *(date, time, timedelta, UUID, Enum),
 )
+
+
+class _Where(NamedTuple):
+    """Which value of which cache is wanted."""
+
+    using: str
+    version: int | None
+    key: str
+    #: What the cache makes of the key here: a KEY_FUNCTION may tell tenants apart.
+    made: str
 
 
 class _Line:
@@ -53,10 +63,10 @@ class _Line:
     ended = 0
 
 
-_lines: PerLoop[dict[Key, _Line]] = PerLoop(dict, dict.clear)
+_lines: PerLoop[dict[_Where, _Line]] = PerLoop(dict, dict.clear)
 #: What the running code computes already: to wait for that would never end. A task that
 #: is left behind has them still, but must not keep alive what they have found.
-_computing: ContextVar[WeakValueDictionary[Key, Flight]] = ContextVar(
+_computing: ContextVar[WeakValueDictionary[_Where, Flight]] = ContextVar(
     "computing",
     default=WeakValueDictionary(),  # noqa: B039 (it is copied, never changed)
 )
@@ -94,7 +104,7 @@ def acached(
 
         @wraps(fn)
         async def inner(*args: P.args, **kwargs: P.kwargs) -> T:
-            where = using, version, make_key(*args, **kwargs)
+            where = await _find(using, version, make_key(*args, **kwargs))
             compute = partial(fn, *args, **kwargs)
             value: T = await _get_or_compute(where, compute, timeout)
             return value
@@ -104,8 +114,14 @@ def acached(
     return decorator
 
 
+async def _find(using: str, version: int | None, key: str) -> _Where:
+    # A KEY_FUNCTION may ask the database who the tenant is.
+    made = await run(caches[using].make_key, key, version=version)
+    return _Where(using, version, key, made)
+
+
 async def _get_or_compute(
-    where: Key, compute: Callable[[], Awaitable[Any]], timeout: float | None
+    where: _Where, compute: Callable[[], Awaitable[Any]], timeout: float | None
 ) -> Any:
     if open_transaction() is not None or _is_computing(where):
         value = await _look_up(where)
@@ -125,14 +141,14 @@ async def _get_or_compute(
             lines.pop(where, None)
 
 
-def _is_computing(where: Key) -> bool:
+def _is_computing(where: _Where) -> bool:
     flight = _computing.get().get(where)
     return flight is not None and not flight.done()
 
 
 async def _stand_in(
     line: _Line,
-    where: Key,
+    where: _Where,
     compute: Callable[[], Awaitable[Any]],
     timeout: float | None,
 ) -> Any:
@@ -150,25 +166,25 @@ async def _stand_in(
             return await _fly(line, where, compute, timeout)
 
 
-async def _look_up(where: Key) -> Any:
-    using, version, key = where
-    return await caches[using].aget(key, _MISSING, version=version)
+async def _look_up(where: _Where) -> Any:
+    cache = caches[where.using]
+    return await cache.aget(where.key, _MISSING, version=where.version)
 
 
 async def _fly(
     line: _Line,
-    where: Key,
+    where: _Where,
     compute: Callable[[], Awaitable[Any]],
     timeout: float | None,
 ) -> Any:
-    using, version, key = where
+    cache = caches[where.using]
     flight = line.flight = asyncio.get_running_loop().create_future()
     token = _computing.set(_computing.get() | {where: flight})
     # What the others get if this task is cancelled: before it has a value, nothing.
     value = _MISSING
     try:
         value = await compute()
-        await caches[using].aset(key, value, timeout, version=version)
+        await cache.aset(where.key, value, timeout, version=where.version)
     except Exception as error:
         flight.set_exception(error)
         # Whether anybody waits or not: this task raises it.

@@ -1,6 +1,7 @@
 import asyncio
 import uuid
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -167,6 +168,36 @@ async def test_other_keys_do_not_wait() -> None:
     assert slow.begun == ["a", "b"]
     slow.go.set()
     assert await asyncio.gather(*tasks) == ["a", "b"]
+
+
+tenant: ContextVar[str] = ContextVar("tenant")
+
+
+def tenants_key(key: str, prefix: str, version: int) -> str:
+    return f"{tenant.get()}:{prefix}:{version}:{key}"
+
+
+async def test_keys_that_the_cache_tells_apart_do_not_wait_for_each_other() -> None:
+    slow = Slow()
+    backend = "django_async_ext.cache.LocMemCache"
+    one = {"BACKEND": backend, "LOCATION": uuid.uuid4().hex}
+
+    @acached(key=lambda: "title")
+    async def title() -> Any:
+        return await slow.compute(f"Shop of {tenant.get()}")
+
+    async def ask(name: str) -> Any:
+        tenant.set(name)
+        return await title()
+
+    with override_settings(CACHES={"default": one | {"KEY_FUNCTION": tenants_key}}):
+        names = ["ada", "grace"] * 2
+        tasks = [asyncio.create_task(ask(name)) for name in names]
+        await turns()
+        slow.go.set()
+        expected = ["Shop of ada", "Shop of grace"]
+        assert await asyncio.gather(*tasks) == expected * 2
+        assert slow.begun == expected
 
 
 async def test_all_get_the_error_and_none_is_kept() -> None:
