@@ -86,7 +86,8 @@ def acached(
     ``timeout`` is in seconds, as Django's caches take it; ``using`` the alias in
     CACHES. ``key`` makes the cache's key of the arguments; without it, it is made
     of the function's name and arguments, which must be plain values or saved
-    models, or a ``TypeError`` is raised.
+    models, or a ``TypeError`` is raised; so it is for a function that was made with
+    values of another one's, or a partial.
 
     Tasks that want the same value while one computes it wait for that one, and get
     copies. In a transaction each computes for itself: what it sees, or waits for, may
@@ -100,6 +101,8 @@ def acached(
     ) -> Callable[P, Coroutine[Any, Any, T]]:
         if not inspect.iscoroutinefunction(fn):
             raise TypeError(f"acached takes a coroutine function, not {fn!r}.")
+        if key is None:
+            _require_own_name(fn)
         make_key: Callable[..., str] = key or partial(_make_key, fn)
 
         @wraps(fn)
@@ -206,24 +209,45 @@ def _pickled(value: Any) -> bytes | None:
     return None
 
 
+def _require_own_name(fn: Callable[..., Any]) -> None:
+    # Not so of what each call of the function around it makes anew, and of a partial.
+    name = getattr(fn, "__qualname__", None)
+    if name and not ("<locals>" in name and getattr(fn, "__closure__", None)):
+        return
+    raise TypeError(
+        describe(
+            "acached-function",
+            f"acached cannot make a key of the name of {fn!r}: it was made with values "
+            "of which its name says nothing, and another one may have others.",
+            "Make them arguments, or say what the key is: "
+            "@acached(key=lambda ...: ...).",
+        )
+    )
+
+
 def _make_key(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
     bound = inspect.signature(fn).bind(*args, **kwargs)
     bound.apply_defaults()
-    parts = [_plain(fn, name, value) for name, value in bound.arguments.items()]
+    named = list(bound.arguments.items())
+    if inspect.ismethod(method := inspect.unwrap(fn)):
+        named.insert(0, ("self", method.__self__))
+    parts = [_plain(fn, name, value) for name, value in named]
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()
     return f"{fn.__module__}.{fn.__qualname__}:{digest[:32]}"
 
 
 def _plain(fn: Callable[..., Any], name: str, value: Any) -> Any:
+    kind = type(value).__module__, type(value).__qualname__
     if isinstance(value, _PLAIN):
-        return type(value).__qualname__, str(value)
+        return *kind, str(value)
     if isinstance(value, Model) and value.pk is not None:
         return value._meta.label, value._state.db, str(value.pk)
     if isinstance(value, list | tuple):
-        return [_plain(fn, name, item) for item in value]
+        return [*kind, *(_plain(fn, name, item) for item in value)]
     if isinstance(value, dict):
         items = value.items()
-        return sorted(repr([_plain(fn, name, part) for part in item]) for item in items)
+        texts = [repr([_plain(fn, name, part) for part in item]) for item in items]
+        return [*kind, *sorted(texts)]
     raise TypeError(
         describe(
             "acached-key",

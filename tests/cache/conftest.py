@@ -1,11 +1,14 @@
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 from django.db import connection
+from django.test import override_settings
 from django.utils.module_loading import import_string
 from redis import Redis as StockRedis
 
@@ -95,6 +98,16 @@ def location(request: pytest.FixtureRequest, tmp_path: Any) -> Callable[..., Any
         return request.node.nodeid
 
     return of
+
+
+@pytest.fixture
+def own_caches() -> Iterator[None]:
+    """Let "default" and "other" be caches of the test's own."""
+    backend = "django_async_ext.cache.LocMemCache"
+    one = {"BACKEND": backend, "LOCATION": uuid.uuid4().hex}
+    with override_settings(CACHES={"default": one, "other": one | {"LOCATION": "o"}}):
+        yield
+        caches["other"].clear()
 
 
 def in_database(name: str) -> Any:
