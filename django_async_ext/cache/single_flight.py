@@ -28,7 +28,8 @@ from django.db.models import Model
 
 from django_async_ext.bridge import run
 from django_async_ext.db.backends.rendezvous import aleave_meeting
-from django_async_ext.db.connections import open_transaction
+from django_async_ext.db.connections import open_transaction, open_transactions
+from django_async_ext.db.transaction import aon_commit
 from django_async_ext.exceptions import describe
 from django_async_ext.loops import PerLoop
 
@@ -91,7 +92,7 @@ def acached(
 
     Tasks that want the same value while one computes it wait for that one, and get
     copies. In a transaction each computes for itself: what it sees, or waits for, may
-    be its own.
+    be its own. It is stored when that commits.
     """
     if callable(timeout):
         raise TypeError("acached takes arguments: write @acached(), not @acached.")
@@ -180,14 +181,13 @@ async def _fly(
     compute: Callable[[], Awaitable[Any]],
     timeout: float | None,
 ) -> Any:
-    cache = caches[where.using]
     flight = line.flight = asyncio.get_running_loop().create_future()
     token = _computing.set(_computing.get() | {where: flight})
     # What the others get if this task is cancelled: before it has a value, nothing.
     value = _MISSING
     try:
         value = await compute()
-        await cache.aset(where.key, value, timeout, version=where.version)
+        await _store(where, value, timeout)
     except Exception as error:
         flight.set_exception(error)
         # Whether anybody waits or not: this task raises it.
@@ -199,6 +199,37 @@ async def _fly(
         if not flight.done():
             flight.set_result(_pickled(value) if line.length > 1 else None)
     return value
+
+
+async def _store(where: _Where, value: Any, timeout: float | None) -> None:
+    set_ = partial(caches[where.using].aset, timeout=timeout, version=where.version)
+    wrappers = list(open_transactions())
+    if not wrappers:
+        await set_(where.key, value)
+    # Nobody is told of the commit of one that is managed by hand.
+    elif all(wrapper.in_atomic_block for wrapper in wrappers):
+        # What it is now: the caller may change it before the commit.
+        data = await run(pickle.dumps, value)
+        await _at_commit(
+            [wrapper.alias for wrapper in wrappers],
+            where,
+            lambda: set_(where.key, pickle.loads(data)),  # noqa: S301 (as above)
+        )
+
+
+async def _at_commit(
+    aliases: list[str], where: _Where, store: Callable[[], Awaitable[None]]
+) -> None:
+    uncommitted = set(aliases)
+
+    async def committed(alias: str) -> None:
+        uncommitted.discard(alias)
+        # The code around the block may be another tenant's.
+        if not uncommitted and await _find(*where[:3]) == where:
+            await store()
+
+    for alias in aliases:
+        await aon_commit(partial(committed, alias), alias, robust=True)
 
 
 def _pickled(value: Any) -> bytes | None:

@@ -5,7 +5,7 @@ Contract: everything here acts on the running task and event loop.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,12 +34,16 @@ async def hold_connection(using: str | None = None) -> AsyncIterator[Any]:
         wrapper.end_hold()
 
 
-def open_transaction() -> Any:
-    """Return the wrapper on which the running task is in a transaction, if any."""
+def open_transactions() -> Iterator[Any]:
+    """Yield each wrapper on which the running task is in a transaction."""
     for wrapper in connections.all(initialized_only=True):
         if getattr(wrapper, "is_in_transaction", wrapper.in_atomic_block):
-            return wrapper
-    return None
+            yield wrapper
+
+
+def open_transaction() -> Any:
+    """Return the first of them, if any."""
+    return next(open_transactions(), None)
 
 
 def pool_stats(using: str | None = None) -> dict[str, int]:
