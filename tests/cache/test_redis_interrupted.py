@@ -87,8 +87,8 @@ async def test_a_task_cancelled_while_certificates_are_read_leaves_nothing_open(
     # A thread reads, and the loop goes on.
     await until(reached.is_set)
     task.cancel()
-    await asyncio.wait([task])
     go.set()
+    await asyncio.wait([task])
     assert task.cancelled()
     assert [one.fileno() for one in made] == [-1]
 
