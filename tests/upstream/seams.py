@@ -44,6 +44,9 @@ MIXED_WITH = {
         "psycopg.Cursor",
         "psycopg.ServerCursor",
     ],
+    "django_async_ext.db.backends.postgresql.pipeline._PipelinedServerCursor": [
+        "psycopg.ServerCursor"
+    ],
     "django_async_ext.db.backends.turns.SharedCursor": [
         "psycopg.Cursor",
         "django.db.backends.sqlite3.base.SQLiteCursorWrapper",
