@@ -52,18 +52,6 @@ class Stage:
         self.runner = runner
         self.changed = set(ALIASES)
 
-    def compare(
-        self,
-        using: str,
-        prepare: Callable[[str], Any],
-        synchronous: Callable[[Any], Any],
-        *awaitable: Callable[[Any], Awaitable[Any]],
-    ) -> None:
-        """Assert that the ways to do the same end the same."""
-        expected = self.run(using, prepare, synchronous)
-        for one in awaitable:
-            assert self.arun(using, prepare, one) == expected
-
     def run(
         self, using: str, prepare: Callable[[str], Any], fn: Callable[[Any], Any]
     ) -> Outcome:

@@ -80,7 +80,8 @@ async def test_malformed_headers(headers: list[tuple[bytes, bytes]]) -> None:
         (b"host", b"testserver"),
         *headers,
     ]  # fmt: skip
-    await compared("/echo", scope={"headers": given})
+    answer = await compared("/echo", scope={"headers": given})
+    assert answer.status in (200, 400)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -109,7 +110,8 @@ async def test_a_forged_session_key_is_nobodys(key: str) -> None:
     ids=repr,
 )
 async def test_an_odd_request(scope: dict[str, Any]) -> None:
-    await compared("/echo", scope=scope)
+    answer = await compared("/echo", scope=scope)
+    assert answer.status in (200, 400, 403, 404)
 
 
 async def test_a_request_that_cannot_be_made() -> None:
@@ -135,7 +137,8 @@ BODIES = {
 @pytest.mark.parametrize(("kind", "body"), BODIES.values(), ids=BODIES)
 async def test_a_malformed_body(kind: str, body: bytes) -> None:
     headers = {"content-type": kind, "content-length": str(len(body))}
-    await compared("/form", method="POST", headers=headers, body=body)
+    answer = await compared("/form", method="POST", headers=headers, body=body)
+    assert answer.status in (200, 400)
 
 
 @pytest.mark.parametrize("limit", [1, 10_000])

@@ -24,8 +24,8 @@ from django.db import connections
 from greenlet import greenlet
 
 from django_async_ext.db.connections import pool_stats
-from tests.db.server import Server, through_proxy
-from tests.stress.bank import Bank
+from tests.db.server import Server
+from tests.stress.bank import execute_plan
 from tests.stress.plan import make_plan
 from tests.waiting import PATIENCE
 
@@ -99,13 +99,8 @@ class Soak:
         self.operations += len(plan.operations)
         self.faults += faults
         try:
-            if not faults:
-                bank = Bank(plan, server)
-                await bank.run()
-            else:
-                async with through_proxy() as proxy:
-                    bank = Bank(plan, server, proxy)
-                    await bank.run()
+            bank = await execute_plan(plan, server)
+            assert not bank.wrong, "\n".join(bank.wrong)
         except Exception as error:  # noqa: BLE001 (whatever is wrong)
             self.wrong.append(f"round of seed {seed}: {error!r}")
             print(f"WRONG, --seed {seed - 1}: {error}", flush=True)

@@ -12,8 +12,8 @@ from django.db import connections
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from tests.db.server import Server, through_proxy, until
-from tests.stress.bank import Bank
+from tests.db.server import Server, until
+from tests.stress.bank import execute_plan
 from tests.stress.plan import Plan, make_plan
 from tests.waiting import PATIENCE
 
@@ -25,17 +25,10 @@ def small_pool(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     monkeypatch.setitem(options, "options", "-c deadlock_timeout=20ms")
 
 
-async def execute_plan(plan: Plan, server: Server) -> None:
-    if not plan.faults:
-        await Bank(plan, server).run()
-        return
-    async with through_proxy() as proxy:
-        await Bank(plan, server, proxy).run()
-
-
-def run(plan: Plan, server: Server) -> None:
-    asyncio.run(execute_plan(plan, server))
+def what_goes_wrong(plan: Plan, server: Server) -> list[str]:
+    bank = asyncio.run(execute_plan(plan, server))
     asyncio.run(until(lambda: server.sessions() == 0))
+    return bank.wrong
 
 
 examples = settings(
@@ -56,7 +49,7 @@ def test_cancelled_operations_happen_entirely_or_not_at_all(
 ) -> None:
     plan = make_plan(random, operations, faults=0)
     note(str(plan))
-    run(plan, server)
+    assert what_goes_wrong(plan, server) == []
 
 
 @examples
@@ -66,7 +59,7 @@ def test_operations_on_a_failing_network_happen_entirely_or_not_at_all(
 ) -> None:
     plan = make_plan(random, operations, faults)
     note(str(plan))
-    run(plan, server)
+    assert what_goes_wrong(plan, server) == []
 
 
 @pytest.mark.parametrize("faults", [0, 12])
@@ -75,4 +68,5 @@ def test_hundred_operations_at_once_happen_entirely_or_not_at_all(
 ) -> None:
     seed = int(os.environ.get("STRESS_SEED") or SystemRandom().getrandbits(32))
     print(f"STRESS_SEED={seed}")
-    run(make_plan(Random(seed), 100, faults), server)
+    plan = make_plan(Random(seed), 100, faults)
+    assert what_goes_wrong(plan, server) == []
