@@ -81,30 +81,26 @@ def log_in_slowly(start: Start, project: Project) -> tuple[Event, Event]:
     return reached, go
 
 
-async def test_a_task_cancelled_in_the_queue_disturbs_no_login(
-    start: Start, postbox: Postbox, project: Project
-) -> None:
-    reached, go = log_in_slowly(start, project)
-    send = on_loop(connection().send_messages)
-    first = asyncio.create_task(send([letter(0)]))
-    await until(reached.is_set)
+async def cancel_in_the_queue(send: Any) -> None:
     queued = asyncio.create_task(send([letter(1)]))
     await asyncio.sleep(0.05)
     queued.cancel()
     await asyncio.wait([queued])
-    go.set()
-    assert await first == 1
-    assert postbox.subjects == ["Letter 0"]
 
 
-async def test_to_send_nothing_disturbs_no_login(
-    start: Start, postbox: Postbox, project: Project
+async def send_nothing(send: Any) -> None:
+    assert await send([]) == 0
+
+
+@pytest.mark.parametrize("other", [cancel_in_the_queue, send_nothing])
+async def test_no_other_task_disturbs_a_login(
+    start: Start, postbox: Postbox, project: Project, other: Any
 ) -> None:
     reached, go = log_in_slowly(start, project)
     send = on_loop(connection().send_messages)
     first = asyncio.create_task(send([letter(0)]))
     await until(reached.is_set)
-    assert await send([]) == 0
+    await other(send)
     go.set()
     assert await first == 1
     assert postbox.subjects == ["Letter 0"]

@@ -109,7 +109,7 @@ async def _result(query: Any) -> Any:
 def _kept(queries: Iterable[Any]) -> Any:
     """Return the first wrapper whose connection the task will keep, if any.
 
-    It does with ``lease="task"``, and until it commits where it must by itself.
+    With ``lease="task"`` it does to its end, without autocommit until it commits.
     """
     for alias in _aliases(queries):
         wrapper: Any = connections[alias]

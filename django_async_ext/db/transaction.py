@@ -75,9 +75,9 @@ def aatomic(using: Any = None, savepoint: bool = True, durable: bool = False) ->
     without arguments. Raises what ``atomic()`` raises, and ``TypeError`` for
     what it cannot decorate.
     """
-    decorated, using = (using, None) if callable(using) else (None, using)
-    block = AsyncAtomic(transaction.Atomic(using, savepoint, durable))
-    return block(decorated) if decorated is not None else block
+    if callable(using):
+        return aatomic(None, savepoint, durable)(using)
+    return AsyncAtomic(transaction.Atomic(using, savepoint, durable))
 
 
 async def aon_commit(

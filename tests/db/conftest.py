@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -36,6 +37,16 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
             monkeypatch.setitem(connections.settings[alias]["OPTIONS"], name, value)
 
     return change
+
+
+@contextmanager
+def without_autocommit(alias: str) -> Iterator[None]:
+    """Let pools and tasks that start in the block begin transactions by themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(connections.settings[alias], "AUTOCOMMIT", False)
+        connections[alias].close_pool()
+        yield
+    connections[alias].close_pool()
 
 
 @pytest.fixture

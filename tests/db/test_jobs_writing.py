@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 
 from django_async_ext import aatomic, aon_commit, gather_queries, on_loop
+from tests.db.conftest import without_autocommit
 from tests.library.models import Account, Author, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 @pytest.mark.parametrize("alias", ["default", "sqlite"])
 async def test_without_autocommit_they_are_part_of_the_tasks_transaction(
-    alias: str, monkeypatch: pytest.MonkeyPatch
+    alias: str,
 ) -> None:
     tags = Tag.objects.using(alias)
 
@@ -26,11 +27,8 @@ async def test_without_autocommit_they_are_part_of_the_tasks_transaction(
         await gather_queries(create[0], tags.all(), create[1], limit=1)
         await on_loop(transaction.commit)(alias)
 
-    with monkeypatch.context() as patch:
-        patch.setitem(connections.settings[alias], "AUTOCOMMIT", False)
-        connections[alias].close_pool()
+    with without_autocommit(alias):
         await asyncio.create_task(work())
-    connections[alias].close_pool()
     assert await tags.acount() == 2
 
 
@@ -53,12 +51,14 @@ async def test_half_of_what_one_wrote_in_another_database_is_not_committed() -> 
     assert sum([each.balance async for each in accounts.all()]) == 200
 
 
-async def test_the_hook_of_one_that_is_cancelled_does_not_run() -> None:
+@pytest.mark.django_db(transaction=True, databases=["default", "replica"])
+@pytest.mark.parametrize("using", ["default", "replica"])
+async def test_the_hook_of_one_that_is_cancelled_does_not_run(using: str) -> None:
     ran: list[str] = []
 
     async def pay() -> None:
         await Tag.objects.acount()
-        await aon_commit(lambda: ran.append("mail"))
+        await aon_commit(lambda: ran.append("mail"), using)
         await Tag.objects.acount()
         await Tag.objects.acreate(name="paid")
 
@@ -66,7 +66,7 @@ async def test_the_hook_of_one_that_is_cancelled_does_not_run() -> None:
         await Tag.objects.acount()
         raise LookupError
 
-    async with aatomic():
+    async with aatomic(), aatomic("replica"):
         with suppress(LookupError):
             await gather_queries(pay, fail)
     assert not ran

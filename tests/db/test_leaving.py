@@ -4,8 +4,8 @@ import asyncio
 import gc
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from django_async_ext.exceptions import (
     ConnectionOwnershipError,
     OutsideTransactionWarning,
 )
+from tests.db.conftest import without_autocommit
 from tests.db.server import until
 from tests.library.models import Account, Author, Tag
 
@@ -135,12 +136,15 @@ async def test_a_task_that_never_left_a_block_is_told_of_in_the_log(
     assert await Author.objects.acount() == 0
 
 
-async def test_a_block_that_was_lost_leaves_the_transaction_of_who_left_it() -> None:
-    def locking() -> Iterator[int]:
+@asynccontextmanager
+async def entered_elsewhere() -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Give what leaves a block in which another task is."""
+
+    def rows() -> Generator[int]:
         with transaction.atomic():
             yield 1
 
-    made = locking()
+    made = rows()
     begun, over = asyncio.Event(), asyncio.Event()
 
     async def begin() -> None:
@@ -150,17 +154,22 @@ async def test_a_block_that_was_lost_leaves_the_transaction_of_who_left_it() -> 
 
     first = asyncio.create_task(begin())
     await begun.wait()
-
-    async def other() -> None:
-        async with aatomic():
-            with pytest.raises(TransactionManagementError):
-                await on_loop(made.close)()  # type: ignore[attr-defined]
-            with pytest.raises(ConnectionOwnershipError):
-                await asyncio.create_task(Tag.objects.acount())
-
-    await in_a_task(other)
+    yield on_loop(made.close)
     over.set()
     await first
+
+
+async def test_a_block_that_was_lost_leaves_the_transaction_of_who_left_it() -> None:
+    async with entered_elsewhere() as leave:
+
+        async def other() -> None:
+            async with aatomic():
+                with pytest.raises(TransactionManagementError):
+                    await leave()
+                with pytest.raises(ConnectionOwnershipError):
+                    await asyncio.create_task(Tag.objects.acount())
+
+        await in_a_task(other)
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
@@ -224,7 +233,7 @@ class BrokenOffTests(TestCase):
 @pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 @pytest.mark.parametrize("alias", ["default", "sqlite"])
 async def test_without_autocommit_a_block_may_be_the_first_that_a_task_does(
-    alias: str, monkeypatch: pytest.MonkeyPatch
+    alias: str,
 ) -> None:
     tags = Tag.objects.using(alias)
 
@@ -233,11 +242,8 @@ async def test_without_autocommit_a_block_may_be_the_first_that_a_task_does(
             await tags.acreate(name="new")
         await on_loop(transaction.commit)(alias)
 
-    with monkeypatch.context() as patch:
-        patch.setitem(connections.settings[alias], "AUTOCOMMIT", False)
-        connections[alias].close_pool()
+    with without_autocommit(alias):
         await in_a_task(work)
-    connections[alias].close_pool()
     assert await tags.acount() == 1
 
 
@@ -260,32 +266,18 @@ async def test_a_block_left_in_another_task_says_so() -> None:
 
 
 async def test_a_generator_ends_nobody_elses_transaction() -> None:
-    def rows() -> Iterator[int]:
-        with transaction.atomic():
-            yield 1
+    async with entered_elsewhere() as leave:
 
-    made = rows()
-    begun, over = asyncio.Event(), asyncio.Event()
+        async def other() -> None:
+            async with aatomic():
+                await Author.objects.acreate(name="before")
+                with pytest.raises(TransactionManagementError, match="in another task"):
+                    await leave()
+                await Author.objects.acreate(name="after")
+                raise LookupError
 
-    async def begin() -> None:
-        await on_loop(next)(made)
-        begun.set()
-        await over.wait()
-
-    async def other() -> None:
-        await begun.wait()
-        async with aatomic():
-            await Author.objects.acreate(name="before")
-            with pytest.raises(TransactionManagementError, match="in another task"):
-                await on_loop(made.close)()  # type: ignore[attr-defined]
-            await Author.objects.acreate(name="after")
-            raise LookupError
-
-    first = asyncio.create_task(begin())
-    with pytest.raises(LookupError):
-        await asyncio.create_task(other())
-    over.set()
-    await first
+        with pytest.raises(LookupError):
+            await in_a_task(other)
     assert await Author.objects.acount() == 0
 
 

@@ -23,7 +23,7 @@ from django_async_ext.db.backends.guard import install as install_guard
 from django_async_ext.db.backends.idle import IdleWatch
 from django_async_ext.db.backends.leasable import Leasable
 from django_async_ext.db.backends.leases import LeasingWrapper
-from django_async_ext.db.backends.rendezvous import leave_meeting, note_write
+from django_async_ext.db.backends.rendezvous import leave_meeting, note_use
 from django_async_ext.exceptions import UnknownOutcomeError
 
 
@@ -79,9 +79,7 @@ class LoopDatabaseWrapper(LeasingWrapper):
 
     def validate_thread_sharing(self) -> None:
         """As in Django, and of tasks as of threads; what is lent may be used in any."""
-        if self.is_lent():
-            return
-        if self._thread_ident != threading.get_ident():
+        if self._thread_ident != threading.get_ident() and not self.is_lent():
             super().validate_thread_sharing()
         ownership.check_user(self)
 
@@ -230,7 +228,7 @@ class LoopDatabaseWrapper(LeasingWrapper):
         if self._shares_pool and not self.in_atomic_block:
             outside = ownership.warn_outside if self.owner is None else ownership.check
             outside(self)
-        note_write()
+        note_use(self, writes=True)
         super().on_commit(func, robust)
 
     def run_and_clear_commit_hooks(self) -> None:

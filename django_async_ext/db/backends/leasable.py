@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from django_async_ext.bridge import in_bridge
+from django_async_ext.db.backends import ownership
 
 if TYPE_CHECKING:
     from django_async_ext.db.backends.pool import Pool
@@ -74,7 +75,7 @@ class Leasable:
         """Tell whether the calling code may wait for this connection."""
         if asyncio._get_running_loop() is None:
             return True
-        return in_bridge() and self.task is asyncio.current_task()
+        return in_bridge() and self.task is ownership.running_task()
 
     def abandon_cursor(self, cursor: Any) -> None:
         """Forget ``cursor`` without waiting; the pool closes it later."""

@@ -8,7 +8,6 @@ hold or the task keeps it. Elsewhere it owns its connection, as in Django.
 from __future__ import annotations
 
 import asyncio
-from asyncio import current_task
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any
@@ -37,6 +36,7 @@ LEASES = ("statement", "task")
 TRUSTED_FOR = 1.0
 
 
+#: Stands for a connection that was held and is lost.
 _LOST = object()
 
 #: Attributes of every wrapper, which are about its use and not its connection.
@@ -51,7 +51,7 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     rendezvous: Rendezvous | None = None
     _lease: Leasable | None = None
     _holds = 0
-    #: The connection that ``begin_hold()`` keeps, and ``_LOST`` after that was lost.
+    #: The connection that ``begin_hold()`` keeps.
     _held: Any = None
     #: What its task must hear of before it may have a connection again.
     untold: Exception | None = None
@@ -99,7 +99,7 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
         connection = self._take(pool)
         if connection is None:
             connection = self._open(pool)
-        connection.lessee, connection.task = self, current_task()
+        connection.lessee, connection.task = self, ownership.running_task()
         connection.since = monotonic()
         self._lease = connection
 

@@ -245,14 +245,14 @@ def check(wrapper: Any) -> None:
 
 
 def check_user(wrapper: Any) -> None:
-    """Refuse a task that was handed the wrapper of another one.
+    """Refuse a task that was handed the wrapper of another one, unless it is lent.
 
     Raises ``ConnectionOwnershipError``.
     """
     loop, owner = _get_running_loop(), wrapper.owner
     if loop is None or owner is None or current_task(loop) is owner:
         return
-    if (task := running_task()) is not owner:
+    if (task := running_task()) is not owner and not wrapper.is_lent():
         raise ConnectionOwnershipError(
             describe(
                 "connection-of-another-task",

@@ -69,7 +69,9 @@ class Rendezvous:
         False means that it had no effect, because of another one that failed.
         """
         if not is_read:
-            note_write()
+            for job in _jobs():
+                if job.wrapper.rendezvous is self:
+                    job.written.add(job.wrapper)
         self._queue.append(cursor)
         await_(QUEUED)
         if cursor in self._queue:
@@ -108,9 +110,8 @@ class _Job:
         self.context.run(_running.set, self)
         self.alone = False
         self.ended = False
-        self.has_written = False
-        #: The wrappers of other databases in whose transactions it has queried.
-        self.others: set[Any] = set()
+        #: The wrappers in whose transactions it has written, or may have.
+        self.written: set[Any] = set()
         self.result: Any = None
         #: What it raised when it was cancelled.
         self.error: BaseException | None = None
@@ -147,10 +148,8 @@ class _Job:
     async def cancel(self) -> None:
         """End the job as a cancelled task would end."""
         cancelled = asyncio.CancelledError()
-        if self.has_written:
+        for wrapper in self.written:
             # Half of what it had to write must not be committed.
-            self.wrapper.doom(cancelled)
-        for wrapper in self.others:
             wrapper.doom(cancelled)
         self.resume = partial(self.coroutine.throw, cancelled)
         while not self.ended:
@@ -178,17 +177,14 @@ def _jobs() -> Iterator[_Job]:
         job = job.parent
 
 
-def note_write() -> None:
-    """Remember that the running job, if any, has written, or has asked for a hook."""
-    for job in _jobs():
-        job.has_written = True
+def note_use(wrapper: Any, *, writes: bool = False) -> None:
+    """Remember that the running job, if any, is in the transaction of ``wrapper``.
 
-
-def note_use(wrapper: Any) -> None:
-    """Remember that the running job, if any, is in the transaction of ``wrapper``."""
+    On the connection where its jobs meet that is looked at for each statement.
+    """
     for job in _jobs():
-        if job.wrapper is not wrapper:
-            job.others.add(wrapper)
+        if writes or job.wrapper is not wrapper:
+            job.written.add(wrapper)
 
 
 def _is_meeting() -> bool:

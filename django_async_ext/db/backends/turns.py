@@ -294,7 +294,7 @@ def _leave(wrapper: Any, turn: BlockTurn) -> None:
 
 def _user() -> object:
     loop = asyncio._get_running_loop()
-    task = asyncio.current_task(loop) if loop is not None else None
+    task = ownership.running_task() if loop is not None else None
     return task or threading.current_thread()
 
 

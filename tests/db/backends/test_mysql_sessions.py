@@ -5,11 +5,11 @@ from contextlib import suppress
 from functools import partial
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 
 from django_async_ext import hold_connection, on_loop
 from django_async_ext.db.connections import pool_stats
-from tests.db.conftest import Configure
+from tests.db.conftest import Configure, without_autocommit
 from tests.db.interruptions import Interruption, Kind
 from tests.db.server import execute, until
 from tests.library.models import Tag
@@ -39,7 +39,7 @@ async def test_a_task_leaves_no_variable_to_the_next(
 @pytest.mark.parametrize("point", [1, 2, 3])
 @pytest.mark.parametrize("kind", [Kind.AT, Kind.SERVED])
 async def test_a_connection_is_not_lost_to_the_pool_where_its_use_begins(
-    mysql: str, monkeypatch: pytest.MonkeyPatch, point: int, kind: Kind
+    mysql: str, point: int, kind: Kind
 ) -> None:
     count = Tag.objects.using(mysql).acount
 
@@ -52,10 +52,7 @@ async def test_a_connection_is_not_lost_to_the_pool_where_its_use_begins(
         with suppress(asyncio.CancelledError):
             await Interruption(count(), point, kind).run()
 
-    with monkeypatch.context() as patch:
-        patch.setitem(connections.settings[mysql], "AUTOCOMMIT", False)
-        connections[mysql].close_pool()
+    with without_autocommit(mysql):
         await asyncio.create_task(leave_autocommit_on())
         await asyncio.create_task(cancelled())
         await until(lambda: pool_stats(mysql)["in_use"] == 0)
-    connections[mysql].close_pool()

@@ -5,6 +5,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from django.db import connections, transaction
 from django_async_ext import aatomic, aon_commit, gather_queries, on_loop
 from django_async_ext.db.connections import pool_stats
 from django_async_ext.exceptions import ConnectionOwnershipError
+from tests.db.conftest import Configure
+from tests.db.server import execute
 from tests.library.models import Author
 
 DOCS = "https://django-async-ext.readthedocs.io/en/latest/reference/errors.html"
@@ -323,3 +326,19 @@ async def test_what_a_hook_opens_is_of_the_task_that_commits(using: str) -> None
     async with aatomic(using):
         assert await Author.objects.using(using).acount() == 1
     assert connections[using].owner is asyncio.current_task()
+
+
+async def test_the_connection_that_a_hook_opens_is_of_the_task_that_commits(
+    configure: Configure,
+) -> None:
+    configure("replica", lease="task")
+    authors = Author.objects.using("replica")
+
+    async def work() -> list[Any]:
+        async with aatomic():
+            await aon_commit(partial(authors.acreate, name="Ada"))
+        # Only the task of a connection may close its cursors on the server.
+        assert [author.name async for author in authors.aiterator()] == ["Ada"]
+        return await on_loop(execute)("SELECT name FROM pg_cursors", using="replica")
+
+    assert await asyncio.create_task(work()) == []
