@@ -98,7 +98,8 @@ class RedisCacheClient(redis.RedisCacheClient):
 
     Takes Django's options, and: ``max_connections`` (50), ``timeout`` (seconds to
     wait for a connection, 20), ``compressor`` (a module or dotted path, see
-    ``CompressingSerializer``), ``compress_min_length`` (bytes).
+    ``CompressingSerializer``), ``compress_min_length`` (bytes), ``auto_pipeline``
+    (whether commands of several tasks may share a connection, True).
     """
 
     # Django's, unknown to its type stubs.
@@ -120,6 +121,7 @@ class RedisCacheClient(redis.RedisCacheClient):
         timeout: float | None = 20.0,
         compressor: Any = None,
         compress_min_length: int = 1024,
+        auto_pipeline: bool = True,
         **options: Any,
     ) -> None:
         if options.get("max_connections", 0) is None:
@@ -134,7 +136,8 @@ class RedisCacheClient(redis.RedisCacheClient):
                 self._serializer, _import(compressor), compress_min_length
             )
         self._timeout = timeout
-        options |= {"": (pool_class, parser_class, timeout)}
+        self._auto_pipeline = auto_pipeline
+        options |= {"": (pool_class, parser_class, timeout, auto_pipeline)}
         self._key = _keys.setdefault(hashable(options), object())
 
     def _get_connection_pool(self, write: bool) -> Any:
@@ -162,11 +165,20 @@ class RedisCacheClient(redis.RedisCacheClient):
         pool = self._get_connection_pool(write)
         client = pool.__dict__.get("client")
         if client is None:
-            client = self._client(connection_pool=pool)
+            client = self._make_client(pool)
             client.increment = client.register_script(_INCREMENT)
             # Not before it is complete: other threads take it from there.
             pool.client = client
         return client
+
+    def _make_client(self, pool: Any) -> Any:
+        # An answer that cannot be decoded would cost all who share its connection theirs.
+        decodes = pool.connection_kwargs.get("decode_responses")
+        if in_bridge() and self._auto_pipeline and not decodes:
+            from django_async_ext.cache.redis_pipeline import PipeliningRedis
+
+            return PipeliningRedis(connection_pool=pool)
+        return self._client(connection_pool=pool)
 
     def set(self, key: Any, value: Any, timeout: Any) -> None:
         """As in Django; redis-py's ``set()`` looks at its 14 arguments first."""
