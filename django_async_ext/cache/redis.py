@@ -172,7 +172,7 @@ class RedisCacheClient(redis.RedisCacheClient):
         return client
 
     def _make_client(self, pool: Any) -> Any:
-        # An answer that cannot be decoded would cost all who share its connection theirs.
+        # An answer that cannot be decoded costs all who share its connection theirs.
         decodes = pool.connection_kwargs.get("decode_responses")
         if in_bridge() and self._auto_pipeline and not decodes:
             from django_async_ext.cache.redis_pipeline import PipeliningRedis

@@ -253,6 +253,11 @@ class LoopConnectionPool(ConnectionPool):
         self._available_connections.append(connection)
         self._slots.release()
 
+    @property
+    def in_use(self) -> int:
+        """How many connections are with a task."""
+        return len(self._in_use_connections)
+
     def _pop(self) -> Any:
         if not self._available_connections:
             return self.make_connection()

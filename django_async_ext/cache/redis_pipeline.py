@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import Context
 from copy import copy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from redis import Redis
 
@@ -21,6 +21,8 @@ from django_async_ext.bridge import await_, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from django_async_ext.cache.redis_loop import LoopConnectionPool
 
 #: The commands of caches. None waits for other clients, or changes its connection.
 _SHARING = {
@@ -105,7 +107,7 @@ def _own(error: BaseException) -> BaseException:
     """Return ``error`` for one task more: each that raises it writes into it."""
     try:
         return copy(error).with_traceback(error.__traceback__)
-    except Exception:
+    except Exception:  # noqa: BLE001
         # Its class cannot be called with what it keeps as its arguments.
         return error
 
@@ -118,20 +120,22 @@ class PipeliningRedis(Redis):
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Follow redis-py."""
         if args[0] not in _SHARING or not self._shares():
-            return super().execute_command(*args, **options)
+            execute: Any = super().execute_command
+            return execute(*args, **options)
         if self.batch is None:
             self.batch = _Batch(self)
         return self.batch.execute(args, options)
 
     def _shares(self) -> bool:
-        pool: Any = self.connection_pool
-        return self.batch is not None or len(pool._in_use_connections) >= _FEW
+        pool = cast("LoopConnectionPool", self.connection_pool)
+        return self.batch is not None or pool.in_use >= _FEW
 
     def execute_all(self, commands: Sequence[_Command]) -> list[Any]:
         """Return the answer to each, or the error with which the server answered."""
+        execute: Any = super().execute_command
         if len(commands) == 1:
-            return [super().execute_command(*commands[0].args, **commands[0].options)]
-        pipeline = self.pipeline(transaction=False)
+            return [execute(*commands[0].args, **commands[0].options)]
+        pipeline: Any = self.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command.args, **command.options)
-        return pipeline.execute(raise_on_error=False)
+        return list(pipeline.execute(raise_on_error=False))

@@ -43,8 +43,7 @@ async def client_of(cache: RedisCache) -> Any:
 
 async def nothing_is_left(cache: RedisCache) -> bool:
     client = await client_of(cache)
-    in_use = client.connection_pool._in_use_connections
-    return not (client.batch or in_use or pipelines())
+    return not (client.batch or client.connection_pool.in_use or pipelines())
 
 
 def pipelines() -> list[asyncio.Task[Any]]:
@@ -289,9 +288,9 @@ def test_a_loop_that_ends_leaves_nothing_to_the_next(redis: Redis) -> None:
 
     async def begin() -> None:
         values = await fill(cache, 10)
-        for key in values:
-            asyncio.create_task(cache.aget(key))
+        tasks = [asyncio.create_task(cache.aget(key)) for key in values]
         await asyncio.sleep(0)
+        assert not any(task.done() for task in tasks)
 
     async def read() -> list[Any]:
         return await asyncio.gather(*(cache.aget(f"key{n}") for n in range(10)))
