@@ -103,7 +103,7 @@ def make_environment(pair: Pair, extra: str) -> Path:
     python = home / "bin" / "python"
     stamp = home / "installed.txt"
     wanted = _fingerprint(pair)
-    with _lock(home.with_suffix(".lock")):
+    with locked(home):
         if not stamp.exists() or stamp.read_text() != wanted:
             print(
                 f"Setting up {home.relative_to(ROOT)} ...", file=sys.stderr, flush=True
@@ -140,10 +140,10 @@ def _lower_bounds() -> Iterator[str]:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Only one process at a time sets up an environment."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+def locked(home: Path) -> Iterator[None]:
+    """Only one process at a time installs into the environment at ``home``."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with home.with_name(f"{home.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

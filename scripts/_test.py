@@ -4,14 +4,16 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, NamedTuple
 
 from _environment import (
     ROOT,
     SUPPORTED,
     Pair,
     find_pairs,
+    locked,
     make_environment,
     run,
     run_side_by_side,
@@ -23,41 +25,59 @@ from _services.programs import apt_install
 # Without it the MySQL engine is tested on PyMySQL alone.
 MYSQLCLIENT = "mysqlclient>=2.2.1"
 
-# What the newest pair runs a second time when nothing was selected;
-# tests/db/pooling.py does it. What PgBouncer does, it does to any Django.
-PGBOUNCER = {"THROUGH_PGBOUNCER": "1"}
-BEHIND_PGBOUNCER = [
-    f"tests/db/test_{name}.py"
-    for name in ("managers", "gather", "gather_inside", "transaction", "pgbouncer")
-] + ["tests/contract"]
+# By the name of each part, what pytest is given; the longest are first. What the
+# newest pair alone runs is below: what PgBouncer does, it does to any Django, and
+# well-known packages are installed apart from tests that must not need them.
+ATLAS, PGBOUNCER, THIRD_PARTY = "atlas", "pgbouncer", "third-party"
+OF_EVERY_PAIR: Final = {
+    "others": ["--ignore=tests/db"],
+    "db": ["tests/db"],
+    # A project of its own, tested as users test theirs.
+    ATLAS: [],
+}
+OF_THE_NEWEST: Final = {
+    # Once more, for tests/db/pooling.py.
+    PGBOUNCER: [
+        f"tests/db/test_{name}.py"
+        for name in ("managers", "gather", "gather_inside", "transaction", "pgbouncer")
+    ]
+    + ["tests/contract"],
+    THIRD_PARTY: ["tests/third_party"],
+}
+PARTS: Final = OF_EVERY_PAIR | OF_THE_NEWEST
+#: The part of those who say themselves what pytest is to run.
+CHOSEN: Final = "chosen"
 
-THIRD_PARTY: Final = "third-party packages"
-Part = Pair | Literal["third-party packages"]
+
+class Part(NamedTuple):
+    """What one run of pytest tests."""
+
+    name: str
+    pair: Pair
+
+    def __str__(self) -> str:
+        return f"{self.pair}, {self.name}"
+
+    def command(self, pytest_arguments: list[str]) -> list[str]:
+        """What tests it in a process of its own, with servers of its own."""
+        python, django, _ = self.pair
+        options = ["--part", self.name, "--python", python, "--django", django]
+        return [sys.executable, __file__, *options, *pytest_arguments]
 
 
 def main() -> int:
     options, pytest_arguments = parse_arguments()
     stop_on_signals()
-    pairs = choose(options)
-    parts: list[Part] = [] if options.third_party else [*pairs]
-    if options.third_party or not (options.own or pytest_arguments):
-        parts.append(THIRD_PARTY)
-
-    def run_part(part: Part) -> int:
-        if part == THIRD_PARTY:
-            return run_third_party_tests(pairs[-1], pytest_arguments)
-        return run_tests(part, pytest_arguments)
-
+    parts = list(parts_of(options, pytest_arguments))
     if options.jobs > 1 and len(parts) > 1:
-        commands = [command_of(part, pytest_arguments) for part in parts]
+        commands = [part.command(pytest_arguments) for part in parts]
         statuses = run_side_by_side(commands, options.jobs)
     else:
-        statuses = [run_part(part) for part in parts]
-    results = dict(zip(parts, statuses, strict=True))
-    if len(results) > 1:
-        for part, status in results.items():
+        statuses = [test(part, pytest_arguments) for part in parts]
+    if len(parts) > 1:
+        for part, status in zip(parts, statuses, strict=True):
             print(f"{part}: {'failed' if status else 'passed'}")
-    return max(results.values())
+    return max(statuses)
 
 
 def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
@@ -74,18 +94,16 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--python", choices=SUPPORTED, help="only this Python")
     parser.add_argument("--django", help="only this Django, such as 5.2")
     parser.add_argument(
-        "--third-party",
-        action="store_true",
-        help="only the tests with well-known packages, in an environment with them",
-    )
-    parser.add_argument(
-        "--own", action="store_true", help="without the tests with other packages"
+        "--part",
+        choices=[*PARTS, CHOSEN],
+        help="only this part of the tests; what pytest is given is one, too",
     )
     parser.add_argument(
         "--jobs",
         type=int,
         default=1,
-        help="pairs to test at the same time; each prints all it has to say at its end",
+        help="parts to test at the same time, each with its own servers; each prints "
+        "all it has to say at its end",
     )
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
@@ -113,52 +131,47 @@ def choose(options: argparse.Namespace) -> list[Pair]:
     return pairs[-1:]
 
 
-def command_of(part: Part, pytest_arguments: list[str]) -> list[str]:
-    """What runs one part in a process of its own."""
-    chosen = ["--third-party"]
-    if isinstance(part, Pair):
-        chosen = ["--own", "--python", part.python, "--django", part.django]
-    return [sys.executable, __file__, *chosen, *pytest_arguments]
+def parts_of(
+    options: argparse.Namespace, pytest_arguments: list[str]
+) -> Iterator[Part]:
+    """All parts of all chosen pairs, unless one part is asked for."""
+    pairs = choose(options)
+    part = options.part or (CHOSEN if pytest_arguments else None)
+    for name in [part] if part else PARTS:
+        for pair in pairs[-1:] if name in OF_THE_NEWEST else pairs:
+            yield Part(name, pair)
 
 
-def run_tests(pair: Pair, pytest_arguments: list[str]) -> int:
-    python = make_environment(pair, "test")
-    print(f"Testing on {pair}", flush=True)
+def test(part: Part, pytest_arguments: list[str]) -> int:
+    python = make_environment(
+        part.pair, THIRD_PARTY if part.name == THIRD_PARTY else "test"
+    )
+    print(f"Testing {part}", flush=True)
     find_caches()
     with postgres(python) as url, mariadb() as mysql_url:
         env = os.environ | {"DATABASE_URL": url}
-        if mysql_url is not None:
+        if mysql_url is not None and part.name != THIRD_PARTY:
             add_mysqlclient(python)
             env["MYSQL_URL"] = mysql_url
-        status = run([python, "-m", "pytest", *pytest_arguments], env=env)
-        if not pytest_arguments:
-            # The atlas is a project of its own, tested as users test theirs.
-            atlas = [python, "manage.py", "test", "--noinput"]
-            status = run(atlas, env=env, cwd=ROOT / "testproject") or status
-            if pair == find_pairs()[-1]:
-                behind = [python, "-m", "pytest", *BEHIND_PGBOUNCER]
-                status = run(behind, env=env | PGBOUNCER) or status
-        return status
-
-
-def run_third_party_tests(pair: Pair, pytest_arguments: list[str]) -> int:
-    """Run what needs well-known packages, apart from tests that must not need them."""
-    python = make_environment(pair, "third-party")
-    print(f"Testing with {THIRD_PARTY} on {pair}", flush=True)
-    with postgres(python) as url:
-        command = [python, "-m", "pytest", "tests/third_party", *pytest_arguments]
-        return run(command, env=os.environ | {"DATABASE_URL": url})
+        if part.name == PGBOUNCER:
+            env["THROUGH_PGBOUNCER"] = "1"
+        if part.name == ATLAS:
+            command = [python, "manage.py", "test", "--noinput", *pytest_arguments]
+            return run(command, env=env, cwd=ROOT / "testproject")
+        what = PARTS.get(part.name, [])
+        return run([python, "-m", "pytest", *what, *pytest_arguments], env=env)
 
 
 def add_mysqlclient(python: Path) -> None:
     """Install it where it can be compiled; it is not there ready-made."""
     found = [python, "-c", "import MySQLdb"]
-    if not subprocess.run(found, stderr=subprocess.DEVNULL).returncode:
-        return
-    apt_install("libmariadb-dev", "pkg-config", "gcc")
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
-    if subprocess.run([*pip, MYSQLCLIENT]).returncode:
-        print(f"NOT RUN: {MYSQLCLIENT} cannot be compiled here.", file=sys.stderr)
+    with locked(python.parents[1]):
+        if not subprocess.run(found, stderr=subprocess.DEVNULL).returncode:
+            return
+        apt_install("libmariadb-dev", "pkg-config", "gcc")
+        pip = [python, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
+        if subprocess.run([*pip, MYSQLCLIENT]).returncode:
+            print(f"NOT RUN: {MYSQLCLIENT} cannot be compiled here.", file=sys.stderr)
 
 
 if __name__ == "__main__":
