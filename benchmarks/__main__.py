@@ -15,6 +15,7 @@ from benchmarks.database import CACHE, Inspector, benchmark_database, fill
 from benchmarks.detector.techniques import TECHNIQUES
 from benchmarks.http.cases import CASES as HTTP_CASES
 from benchmarks.http.peers import PEERS
+from benchmarks.machine import processors
 from benchmarks.modes import CACHE_MODES, MODES
 from benchmarks.pairs import run_pairs
 from benchmarks.protocol import Config
@@ -66,7 +67,7 @@ def compare(chosen: Plan, options: argparse.Namespace) -> None:
         "loop": chosen.config.loop,
         "rounds": chosen.rounds,
         "seconds": chosen.seconds,
-        "processors": os.cpu_count(),
+        "processors": processors(),
         "load before": round(before, 2),
         "made": time.strftime("%Y-%m-%d %H:%M:%S"),
     }

@@ -37,6 +37,13 @@ class Others:
         return busy() - sum(used(pid) for pid in known)
 
 
+def processors() -> int:
+    """How many may be used: under ``taskset`` fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def busy() -> int:
     """Clock ticks that all processors have worked: all but idle and iowait."""
     user, nice, system, _idle, _iowait, irq, softirq, *_ = (

@@ -14,6 +14,7 @@ from benchmarks.detector.overhead import MODES, pair
 from benchmarks.detector.report import Report
 from benchmarks.detector.rounds import LOOPS, Outcome, run, save
 from benchmarks.detector.techniques import TECHNIQUES
+from benchmarks.machine import processors
 
 if TYPE_CHECKING:
     import argparse
@@ -65,7 +66,7 @@ def facts(load_before: float) -> dict[str, object]:
     return {
         "Python": platform.python_version(),
         **{name: version(name) for name in peers},
-        "processors": os.cpu_count(),
+        "processors": processors(),
         "load before": round(load_before, 2),
         "load after": round(os.getloadavg()[0], 2),
     }

@@ -17,6 +17,7 @@ from benchmarks.http.peers import PEERS
 from benchmarks.http.report import Report
 from benchmarks.http.rounds import Plan, run
 from benchmarks.http.server import pin
+from benchmarks.machine import processors
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +42,7 @@ def compare(options: argparse.Namespace, url: str) -> None:
         "postgresql": inspector.server_version(),
         "rounds": chosen.rounds,
         "seconds": chosen.seconds,
-        "processors": os.cpu_count(),
+        "processors": processors(),
         "load before": round(before, 2),
         "made": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
