@@ -125,3 +125,15 @@ class WaitingCache:
 
     def __contains__(self, key: str) -> bool:
         return bool(self.has_key(key))
+
+
+class CachedSession(AwaitableSession):
+    """A session in a cache that waits, whichever one a subclass sets."""
+
+    @property
+    def _cache(self) -> Any:
+        return self.__dict__["_cache"]
+
+    @_cache.setter
+    def _cache(self, cache: Any) -> None:
+        self.__dict__["_cache"] = WaitingCache(cache)

@@ -8,15 +8,11 @@ from django.contrib.sessions.backends import cache
 from django.core.exceptions import SynchronousOnlyOperation
 
 from django_async_ext.exceptions import AsyncExtError
-from django_async_ext.sessions.base import AwaitableSession, WaitingCache
+from django_async_ext.sessions.base import CachedSession
 
 
-class SessionStore(AwaitableSession, cache.SessionStore):
+class SessionStore(CachedSession, cache.SessionStore):
     """Django's, over a cache that waits for its awaitables inside the bridge."""
-
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        self._cache: Any = WaitingCache(vars(self)["_cache"])
 
     def load(self) -> Any:
         """Follows Django: SessionStore.load(), but a refusal is no empty session."""

@@ -6,15 +6,11 @@ from typing import Any
 
 from django.contrib.sessions.backends import cached_db
 
-from django_async_ext.sessions.base import AwaitableSession, WaitingCache, to_its_end
+from django_async_ext.sessions.base import CachedSession, to_its_end
 
 
-class SessionStore(AwaitableSession, cached_db.SessionStore):
+class SessionStore(CachedSession, cached_db.SessionStore):
     """Django's, over a cache that waits for its awaitables inside the bridge."""
-
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        self._cache: Any = WaitingCache(vars(self)["_cache"])
 
     def load(self) -> Any:
         """Follows Django: SessionStore.load(); see _fill_cache()."""

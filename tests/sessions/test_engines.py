@@ -119,6 +119,22 @@ async def test_the_bridge_uses_them_without_blocking(name: str) -> None:
     assert await on_loop(use)() == ((1, True), False, None)
 
 
+@pytest.mark.parametrize("name", ["cache", "cached_db"])
+async def test_an_engine_of_the_project_may_set_another_cache(
+    name: str, tmp_path: Path
+) -> None:
+    class Elsewhere(ours(name)):  # type: ignore[misc]
+        def __init__(self, session_key: str | None = None) -> None:
+            super().__init__(session_key)
+            self._cache = Watched(str(tmp_path / "elsewhere"), {})
+
+    Watched.loop_thread = threading.get_ident()
+    session = Elsewhere()
+    await session.aset("a", 1)
+    await session.asave()
+    assert await Elsewhere(session.session_key).aget("a") == 1
+
+
 @each_stored
 async def test_the_key_changes_and_the_data_stays(name: str) -> None:
     Watched.loop_thread = threading.get_ident()
