@@ -7,6 +7,7 @@ an engine that overrides the one has changed the other. What writes goes on to i
 
 from __future__ import annotations
 
+import os
 from asyncio import _get_running_loop
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -120,7 +121,10 @@ class WaitingCache:
     def refuse_to_block(self) -> None:
         """Refuse to read a session where the cache would block the loop."""
         waits = not isinstance(self._cache, LocMemCache | DummyCache)
-        if waits and _get_running_loop() is not None and not in_bridge():
+        if not waits or _get_running_loop() is None or in_bridge():
+            return
+        # As of a session in the database.
+        if not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
             raise not_loaded()
 
     def __contains__(self, key: str) -> bool:

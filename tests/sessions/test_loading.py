@@ -132,6 +132,15 @@ async def test_a_session_is_not_lost_when_a_plain_read_is_refused(cached: Any) -
 
 
 @in_caches_that_wait
+async def test_a_plain_read_is_permitted_where_the_environment_permits_it(
+    cached: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await stored(cached)
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    assert session.get("cart") == [1]
+
+
+@in_caches_that_wait
 async def test_a_session_is_not_lost_in_the_child_of_a_transaction(cached: Any) -> None:
     session = await stored(cached)
     key = session.session_key
