@@ -212,7 +212,8 @@ def _send_all(waiting: deque[mail.EmailMessage], using: str | None) -> int:
     opened = False
     try:
         opened = bool(backend.open())
-        if not opened and getattr(backend, "connection", backend) is None:
+        is_smtp = isinstance(backend, smtp.EmailBackend)
+        if is_smtp and not opened and backend.connection is None:
             # It has failed silently, and would for each message.
             return 0
         while waiting:

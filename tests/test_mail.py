@@ -4,11 +4,11 @@ import asyncio
 import datetime
 import logging
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from email import message_from_bytes
 from pathlib import Path
 from smtplib import SMTPRecipientsRefused, SMTPServerDisconnected
-from typing import Any
+from typing import Any, ClassVar
 
 import django
 import pytest
@@ -17,6 +17,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 from django.core import mail
 from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.core.mail.backends.base import BaseEmailBackend
 
 from django_async_ext import on_loop
 from django_async_ext.mail import (
@@ -471,6 +472,24 @@ async def test_a_silent_failure_sends_nothing(project: Project) -> None:
     backend: Any = connection()
     backend.fail_silently = True
     assert await on_loop(backend.send_messages)([letter()]) == 0
+
+
+class OfThirdParty(BaseEmailBackend):
+    """Opens nothing before it sends, as most that speak to a service by HTTP."""
+
+    connection = None
+    sent: ClassVar[list[EmailMessage]] = []
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        self.sent.extend(email_messages)
+        return len(email_messages)
+
+
+async def test_a_backend_without_a_connection_sends(project: Project) -> None:
+    project.use(f"{__name__}.OfThirdParty")
+    letters = [letter(n) for n in range(3)]
+    assert await asend_messages(letters) == 3
+    assert OfThirdParty.sent == letters
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
