@@ -36,6 +36,8 @@ METHODS = (
 
 #: What a class has of its own that makes or examines keys otherwise than Django.
 _MAKING_KEYS = ("make_key", "make_and_validate_key", "validate_key")
+#: Whose methods of a cache in memory wait for nothing.
+_KNOWN = ("builtins", "django", "django_async_ext")
 
 
 def _over_bridge(name: str) -> AsyncMethod:
@@ -149,8 +151,21 @@ class LoopCache(BaseCache):
 _AS_DJANGO = [getattr(LoopCache, name) for name in _MAKING_KEYS]
 
 
+def _changes_methods(cls: type) -> bool:
+    own = [it for it in cls.__mro__ if it.__module__.partition(".")[0] not in _KNOWN]
+    return any(name in vars(it) for it in own for name in METHODS)
+
+
 class InlineCache(LoopCache):
     """Calls the methods of a cache that waits for nothing; what pickles may query."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # A project's own may wait, for a second cache behind this one.
+        if _changes_methods(cls):
+            for name in (f"a{each}" for each in METHODS):
+                if getattr(cls, name) is getattr(InlineCache, name):
+                    setattr(cls, name, getattr(LoopCache, name))
 
 
 for _name in METHODS:

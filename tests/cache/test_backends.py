@@ -22,7 +22,7 @@ from pymemcache.serde import FLAG_PICKLE
 from redis import Redis as StockRedis
 
 from django_async_ext import aatomic, on_loop
-from django_async_ext.cache import FileBasedCache
+from django_async_ext.cache import FileBasedCache, LocMemCache
 from django_async_ext.cache.base import METHODS
 from django_async_ext.threads import FILES
 from tests.cache.operations import (
@@ -218,6 +218,46 @@ async def test_a_default_may_be_a_coroutine_function(
     assert await make_cache().aget_or_set("key", compute) == "computed"
     kept = None if backend == "DummyCache" else "computed"
     assert await make_cache().aget("key") == kept
+
+
+class Tiered(LocMemCache):
+    """Has in memory what another cache has."""
+
+    behind: BaseCache
+
+    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
+        found = super().get(key, None, version)
+        return self.behind.get(key, default, version) if found is None else found
+
+
+class Counted(Tiered):
+    """Changes nothing but an awaitable."""
+
+    count = 0
+
+    async def aget(self, *args: Any, **kwargs: Any) -> Any:
+        self.count += 1
+        return await super().aget(*args, **kwargs)
+
+
+async def test_what_a_subclass_makes_of_a_cache_in_memory_may_wait(
+    tmp_path: Path,
+) -> None:
+    threads = set()
+
+    class Behind(FileBasedCache):
+        def _is_expired(self, file: Any) -> bool:
+            threads.add(threading.get_ident())
+            return super()._is_expired(file)  # type: ignore[misc,no-any-return]
+
+    cache = Counted(str(tmp_path), {})
+    cache.behind = Behind(tmp_path, {})
+    await cache.behind.aset("key", "value")
+    assert await cache.aget("key") == "value"
+    assert await cache.aget_many(["key"]) == {"key": "value"}
+    assert cache.count == 1
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 def test_every_awaitable_of_django_is_known() -> None:
