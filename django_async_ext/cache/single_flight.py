@@ -16,7 +16,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from datetime import date, time, timedelta
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag
 from functools import partial, wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 from uuid import UUID
@@ -267,10 +267,21 @@ def _make_key(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
     return f"{fn.__module__}.{fn.__qualname__}:{digest[:32]}"
 
 
+def _text(value: Any) -> str:
+    # Not what a class of the project's own shows: that may be less than there is.
+    if isinstance(value, Enum):
+        return repr(value.value) if isinstance(value, Flag) else value.name
+    for kind in (bytes, int, float):
+        if isinstance(value, kind):
+            return kind.__repr__(value)
+    plain: Any = next(kind for kind in _PLAIN if isinstance(value, kind))
+    return str(plain.__str__(value))
+
+
 def _plain(fn: Callable[..., Any], name: str, value: Any) -> Any:
     kind = type(value).__module__, type(value).__qualname__
     if isinstance(value, _PLAIN):
-        return *kind, str(value)
+        return *kind, _text(value)
     if isinstance(value, Model) and value.pk is not None:
         return value._meta.label, value._state.db, str(value.pk)
     if isinstance(value, list | tuple):

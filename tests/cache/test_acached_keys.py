@@ -3,10 +3,13 @@
 import itertools
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
-from enum import Enum
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import KEEP, Enum, Flag
 from functools import partial, wraps
 from types import MethodType
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.cache import caches
@@ -35,6 +38,62 @@ Orders = Enum("Status", "OPEN", module="orders", qualname="Status")
 Tickets = Enum("Status", "OPEN", module="tickets", qualname="Status")
 Point = namedtuple("Point", "x y")
 Size = namedtuple("Size", "x y")
+
+
+class Shown(Enum):
+    """Shows what a user may read."""
+
+    FIRST = 1
+    SECOND = 2
+
+    def __str__(self) -> str:
+        return "shown"
+
+
+class Bits(Flag, boundary=KEEP):
+    """Keeps bits that have no name."""
+
+    FIRST = 1
+
+
+class Money(Decimal):
+    """Shows cents."""
+
+    def __str__(self) -> str:
+        return f"{self:.2f}"
+
+
+class Rounded(float):
+    """Shows no digits."""
+
+    def __repr__(self) -> str:
+        return f"{self:.0f}"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Shown.FIRST, Shown.SECOND),
+        (Bits(2), Bits(4)),
+        (Money("1.001"), Money("1.002")),
+        (Rounded(1.1), Rounded(1.2)),
+    ],
+)
+async def test_arguments_are_told_apart_that_look_the_same(
+    one: Any, other: Any
+) -> None:
+    assert await number(one) == await number(one) != await number(other)
+
+
+async def test_every_plain_value_has_a_key() -> None:
+    moment = datetime(2024, 2, 29, 12, 30, tzinfo=UTC)
+    values = [
+        *("a", b"a", True, 1, 1.5, Decimal(1), None, UUID(int=1)),
+        *(moment, moment.date(), moment.time(), timedelta(1), Shown.FIRST, Bits(1)),
+    ]
+    found = [await number(value) for value in values]
+    assert len(set(found)) == len(values)
+    assert [await number(value) for value in values] == found
 
 
 @pytest.mark.parametrize(
