@@ -57,9 +57,14 @@ class _Pickled:
         return pickle.loads, (self._data,)
 
 
-def _pickled(value: Any) -> Any:
+def _pickled(cache: Any, value: Any) -> Any:
     # To pickle a queryset is to query, which belongs to the caller's transaction.
-    return _Pickled(value) if in_bridge() else value
+    return _Pickled(value) if in_bridge() and _pickles(type(cache)) else value
+
+
+def _pickles(cls: Any) -> bool:
+    # A subclass may write the value otherwise.
+    return bool(cls._write_content is _InFiles._write_content)  # type: ignore[attr-defined]
 
 
 class FileBasedCache(LoopCache, _InFiles):
@@ -73,7 +78,7 @@ class FileBasedCache(LoopCache, _InFiles):
         version: int | None = None,
     ) -> bool:
         """As in Django."""
-        return super().add(key, let_wait(_pickled, value), timeout, version)
+        return super().add(key, let_wait(_pickled, self, value), timeout, version)
 
     def set(
         self,
@@ -83,7 +88,7 @@ class FileBasedCache(LoopCache, _InFiles):
         version: int | None = None,
     ) -> None:
         """As in Django."""
-        super().set(key, let_wait(_pickled, value), timeout, version)
+        super().set(key, let_wait(_pickled, self, value), timeout, version)
 
     def set_many(
         self,
@@ -92,5 +97,5 @@ class FileBasedCache(LoopCache, _InFiles):
         version: int | None = None,
     ) -> list[Any]:
         """As in Django."""
-        data = {key: let_wait(_pickled, value) for key, value in data.items()}
+        data = {key: let_wait(_pickled, self, value) for key, value in data.items()}
         return super().set_many(data, timeout, version)

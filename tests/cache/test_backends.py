@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import pickle
 import threading
 import zlib
@@ -194,6 +195,20 @@ async def test_djangos_files_read_what_ours_wrote_on_the_loop(tmp_path: Path) ->
     await FileBasedCache(tmp_path, {}).aset("key", {"value": [1]})
     stock = filebased.FileBasedCache(tmp_path, {})
     assert await sync_to_async(stock.get)("key") == {"value": [1]}
+
+
+class InJSON(FileBasedCache):
+    """Has the value itself when it writes."""
+
+    def _write_content(self, file: Any, timeout: Any, value: Any) -> None:
+        write: Any = super()._write_content  # type: ignore[misc]
+        write(file, timeout, json.dumps(value))
+
+
+async def test_a_subclass_may_write_files_otherwise(tmp_path: Path) -> None:
+    cache = InJSON(tmp_path, {})
+    await cache.aset("key", {"value": [1]})
+    assert await cache.aget("key") == '{"value": [1]}'
 
 
 async def test_what_cannot_be_pickled_is_the_error_that_it_is_in_django(
