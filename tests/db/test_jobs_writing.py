@@ -1,12 +1,14 @@
 """What jobs of one gather_queries() write, when others of them fail."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import pytest
 from django.db import transaction
+from django.db.transaction import TransactionManagementError
 
 from django_async_ext import aatomic, aon_commit, gather_queries, on_loop
 from tests.db.conftest import without_autocommit
@@ -95,3 +97,33 @@ async def test_what_a_task_of_one_writes_elsewhere_is_not_its_own() -> None:
             await gather_queries(read, fail)
         await Author.objects.acreate(name="after")
     assert await Author.objects.acount() == 1
+
+
+async def delete(name: str) -> None:
+    # In an atomic block without a savepoint.
+    await Tag.objects.filter(name=name).adelete()
+
+
+async def test_several_may_delete() -> None:
+    async with aatomic():
+        for name in "abc":
+            await Tag.objects.acreate(name=name)
+        await gather_queries(delete("a"), delete("b"), Tag.objects.acount())
+    assert [tag.name async for tag in Tag.objects.all()] == ["c"]
+
+
+async def test_a_block_that_one_broke_off_is_not_another_s_without_savepoint() -> None:
+    async def rows() -> AsyncIterator[int]:
+        async with aatomic():
+            yield 1
+
+    async def break_off() -> None:
+        async with aatomic(savepoint=False):
+            async for _ in rows():
+                break
+
+    with pytest.raises(TransactionManagementError, match="broken off"):
+        async with aatomic():
+            await Tag.objects.acreate(name="before")
+            await gather_queries(break_off, delete("before"), delete("b"))
+    assert await Tag.objects.acount() == 0

@@ -220,7 +220,7 @@ def _exit(self: Any, exc_type: Any, exc_value: Any, traceback: Any) -> None:
     if isinstance(wrapper, ownership.TaskOwned):
         if self not in wrapper.atomic_blocks:
             return _leave_elsewhere(self, wrapper.alias, exc_type)
-        if wrapper.atomic_blocks[-1] is not self:
+        if not _is_innermost(self, wrapper):
             return _leave_over_others(self, wrapper, exc_type, exc_value, traceback)
     if not ownership.has_lent:
         return _stock_exit(self, exc_type, exc_value, traceback)
@@ -245,6 +245,22 @@ def _leave_elsewhere(atomic: Any, alias: str, exc_type: Any) -> None:
     for wrapper in holders:
         wrapper.lose_block(atomic, error)
     raise error
+
+
+def _is_innermost(atomic: Any, wrapper: Any) -> bool:
+    """Tell whether no savepoint, nor the transaction, ends before those inside it.
+
+    Blocks without savepoints may end in any order, as those of jobs do which meet.
+    """
+    blocks: list[Any] = wrapper.atomic_blocks
+    if blocks[-1] is atomic:
+        return True
+    first = len(blocks) - 1 - blocks[::-1].index(atomic)
+    savepoints = wrapper.savepoint_ids[first - len(blocks) :]
+    if len(savepoints) < len(blocks) - first or any(savepoints):
+        return False
+    blocks.append(blocks.pop(first))
+    return True
 
 
 def _leave_over_others(
