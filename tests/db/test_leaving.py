@@ -5,7 +5,7 @@ import gc
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -119,6 +119,24 @@ async def test_a_task_that_was_told_of_what_it_broke_off_goes_on() -> None:
 
     await in_a_task(work)
     assert not ran
+    assert [author.name async for author in Author.objects.all()] == ["after"]
+    assert await Tag.objects.acount() == 0
+
+
+@pytest.mark.parametrize("holds", [False, True])
+async def test_a_task_that_was_at_work_meanwhile_goes_on_too(holds: bool) -> None:
+    async def work() -> None:
+        async with hold_connection() if holds else nullcontext():
+            await break_off()
+            # Python closes the generator while this waits.
+            await Tag.objects.acount()
+        assert pool_stats()["in_use"] == 0
+        with pytest.raises(TransactionManagementError, match="broken off"):
+            await Author.objects.acreate(name="would be lost")
+        async with aatomic():
+            await Author.objects.acreate(name="after")
+
+    await in_a_task(work)
     assert [author.name async for author in Author.objects.all()] == ["after"]
     assert await Tag.objects.acount() == 0
 

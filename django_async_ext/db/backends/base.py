@@ -30,9 +30,6 @@ from django_async_ext.exceptions import UnknownOutcomeError
 class LoopDatabaseWrapper(LeasingWrapper):
     """Follows Django: BaseDatabaseWrapper; see the module."""
 
-    #: The transaction of which a block was left in another task.
-    left_elsewhere: object | None = None
-
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         ownership.install()
         turns.install()
@@ -255,7 +252,7 @@ class LoopDatabaseWrapper(LeasingWrapper):
 
     def validate_no_broken_transaction(self) -> None:
         """As in Django; a block left elsewhere stays broken whatever ends in it."""
-        if self.in_atomic_block and self.left_elsewhere is self.transaction:
+        if self.lost is not None and self.lost[0] is self.transaction:
             self.needs_rollback = True
         super().validate_no_broken_transaction()
 
@@ -271,15 +268,22 @@ class LoopDatabaseWrapper(LeasingWrapper):
     def lose_block(self, block: Any, error: Exception) -> None:
         """Roll back what another task has left; tell its own task at its next query.
 
-        Where that is inside another block, or at work, it is doomed to the end.
+        While that is inside another block, or at work, it is only doomed.
         """
-        if self.atomic_blocks == [block] and self._is_idle_here():
-            self.untold = error
+        self.doom(error)
+        self.lost = self.transaction, block, error
+        self.end_lost()
+
+    def end_lost(self) -> None:
+        """End the transaction that ``lose_block()`` has doomed, if it can be."""
+        assert self.lost is not None
+        transaction, block, error = self.lost
+        if self.transaction is not transaction:
+            self.lost = None
+        elif self.atomic_blocks == [block] and self._is_idle_here():
+            self.lost, self.untold = None, error
             self.atomic_blocks, self.run_on_commit = [], []
             self._end_unfinished()
-        else:
-            self.doom(error)
-            self.left_elsewhere = self.transaction
 
     def _is_idle_here(self) -> bool:
         if self._lease is None or self._holds or self.is_busy():
@@ -319,4 +323,9 @@ class LoopDatabaseWrapper(LeasingWrapper):
     def _savepoint(self, sid: str) -> None:
         # Two jobs must not nest their savepoints into each other's.
         leave_meeting("a savepoint")
-        super()._savepoint(sid)
+        # A transaction that is lost meanwhile ends after the block that begins.
+        self._holds += 1
+        try:
+            super()._savepoint(sid)
+        finally:
+            self._holds -= 1

@@ -55,6 +55,8 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
     _held: Any = None
     #: What its task must hear of before it may have a connection again.
     untold: Exception | None = None
+    #: A transaction, a block of it that was left in another task, and why it is lost.
+    lost: tuple[object, Any, Exception] | None = None
     #: Attributes that the engine sets as it opens a connection (Oracle's operators,
     #: SQLite's transaction mode), and that must go with the connection.
     _set_by_opening: frozenset[str] = frozenset()
@@ -236,8 +238,14 @@ class LeasingWrapper(ownership.TaskOwned, BaseDatabaseWrapper):
             return
         if self._idle_watch is not None:
             self._idle_watch.idle_since = monotonic()
+        if self.lost is not None:
+            self.end_lost()
         if not self.keeps_connection():
             self._release()
+
+    def end_lost(self) -> None:
+        """End the transaction of ``lost``, if nothing is at work in it."""
+        raise NotImplementedError
 
     @property
     def is_kept(self) -> bool:
