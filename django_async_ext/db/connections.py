@@ -27,11 +27,20 @@ async def hold_connection(using: str | None = None) -> AsyncIterator[Any]:
     afterwards, before anybody else gets the connection.
     """
     wrapper = _wrapper(using)
-    await run(wrapper.begin_hold)
+    begun = False
+
+    def begin() -> None:
+        nonlocal begun
+        wrapper.begin_hold()
+        begun = True
+
     try:
+        # A cancellation that was held back may come when it has begun.
+        await run(begin)
         yield wrapper
     finally:
-        wrapper.end_hold()
+        if begun:
+            wrapper.end_hold()
 
 
 def open_transactions() -> Iterator[Any]:

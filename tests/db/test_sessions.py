@@ -147,3 +147,19 @@ async def test_a_begin_cancelled_in_a_hold_of_sqlite_takes_nothing_with_it(
             await tags.acreate(name=f"after {point}")
     names = {tag.name async for tag in tags.all()}
     assert names >= {"after 1", "after 2", "after 3"}
+
+
+@pytest.mark.django_db(transaction=True, databases=["sqlite"])
+@pytest.mark.parametrize("kind", [Kind.AT, Kind.SERVED, Kind.TIMEOUT])
+async def test_a_hold_that_is_cancelled_as_it_begins_keeps_no_connection(
+    kind: Kind,
+) -> None:
+    async def operation() -> None:
+        async with hold_connection("sqlite"):
+            pass
+
+    for point in (1, 2, 3):
+        connections["sqlite"].close_pool()
+        with suppress(asyncio.CancelledError, TimeoutError):
+            await Interruption(operation(), point, kind).run()
+        assert pool_stats("sqlite")["in_use"] == 0
