@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection
+from django.db import connection, transaction
 from django.test import override_settings
 
 from django_async_ext import aatomic, aon_commit, on_loop
-from django_async_ext.exceptions import OutsideTransactionWarning
+from django_async_ext.exceptions import (
+    ConnectionOwnershipError,
+    OutsideTransactionWarning,
+)
 from tests.db.server import until
 from tests.library.models import Author
 
@@ -69,6 +72,23 @@ async def test_a_thread_outside_any_transaction_is_not_warned_of() -> None:
     with warnings.catch_warnings(record=True) as caught:
         assert await asyncio.to_thread(_count_in_a_thread) == 1
     assert not caught
+
+
+async def test_a_task_that_enters_a_block_in_a_thread_is_refused_inside() -> None:
+    block = transaction.atomic()
+    await Author.objects.acreate(name="before")
+    await sync_to_async(block.__enter__)()
+    try:
+        with pytest.raises(ConnectionOwnershipError, match="a thread that it works"):
+            await Author.objects.acreate(name="would be kept")
+        assert await sync_to_async(_count)() == 1
+    finally:
+        await sync_to_async(block.__exit__)(None, None, None)
+        await sync_to_async(lambda: connection.close())()
+    async with aatomic():
+        await Author.objects.acreate(name="after")
+        with pytest.raises(ConnectionOwnershipError, match="that started it"):
+            await asyncio.create_task(Author.objects.acount())
 
 
 class _Waiting(logging.Handler):

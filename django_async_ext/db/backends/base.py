@@ -125,6 +125,8 @@ class LoopDatabaseWrapper(LeasingWrapper):
             if self.owner is not None:
                 ownership.announce(self)
                 self._watch_idleness(value)
+            elif self._shares_pool:
+                ownership.announce_of_thread(self)
 
     def _watch_idleness(self, begins: bool) -> None:
         watch, self._idle_watch = self._idle_watch, None

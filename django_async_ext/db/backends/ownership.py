@@ -25,6 +25,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from asgiref.sync import SyncToAsync
 from django.db import connections
 
 from django_async_ext.bridge import principals
@@ -147,6 +148,8 @@ class TaskOwned:
     transaction: object | None = None
     #: How many calls its thread waits for that may use it meanwhile.
     loans = 0
+    #: What the task of its thread knew before it heard of its transaction.
+    announced_over: Ancestor | None = None
     #: Who uses the transaction when, while it is lent; see ``turns``.
     turns: Any = None
 
@@ -205,6 +208,30 @@ def announce(wrapper: Any) -> None:
     _ancestors.set({**_ancestors.get(), wrapper.alias: latest})
 
 
+def announce_of_thread(wrapper: Any) -> None:
+    """Let the task hear of ``wrapper`` that has sent its code to this thread.
+
+    asgiref gives the context back to it: where the block is still open then, the
+    task's queries are not in it. Afterwards the context is as it was.
+    """
+    if not _serves_a_task():
+        return
+    before = ancestor(wrapper.alias)
+    if wrapper.transaction is not None:
+        wrapper.announced_over = before
+        announce(wrapper)
+    elif before is not None and before.wrapper is wrapper:
+        others = {k: v for k, v in _ancestors.get().items() if k != wrapper.alias}
+        over = wrapper.announced_over
+        _ancestors.set(others if over is None else {**others, wrapper.alias: over})
+
+
+def _serves_a_task() -> bool:
+    # Follows asgiref: SyncToAsync.thread_handler().
+    loop = getattr(SyncToAsync.threadlocal, "main_event_loop", None)
+    return loop is not None and loop.is_running() and _get_running_loop() is None
+
+
 #: What makes a task where nobody expects one.
 _WAIT_FOR = (
     " On Python 3.11 asyncio.wait_for() starts a task: use asyncio.timeout()."
@@ -230,17 +257,30 @@ def check(wrapper: Any) -> None:
     if parent is None or parent.wrapper is wrapper or not parent.is_in_transaction():
         return
     task, owner = current_task(), parent.wrapper.owner
+    if owner is None:
+        raise ConnectionOwnershipError(_of_thread(wrapper.alias, task))
     raise ConnectionOwnershipError(
         describe(
             "connection-ownership",
             f"Task {task.get_name() if task else None!r} queried database "
             f"{wrapper.alias!r}, on which the task that started it, "
-            f"{owner.get_name() if owner else None!r}, is in a transaction. The query "
+            f"{owner.get_name()!r}, is in a transaction. The query "
             "would run outside that transaction, on another connection.",
             "Run it in the same task, or pass the queries to gather_queries(); work "
             "that is not part of the transaction starts after it (aon_commit)."
             f"{_WAIT_FOR}",
         )
+    )
+
+
+def _of_thread(alias: str, task: asyncio.Task[Any] | None) -> str:
+    return describe(
+        "connection-ownership",
+        f"Task {task.get_name() if task else None!r} queried database {alias!r}, on "
+        "which a thread that it works with is in a transaction. The query would run "
+        "outside that transaction, on another connection.",
+        "Enter the block with `async with aatomic()` instead of in a thread "
+        "(sync_to_async), and let tasks that async_to_sync() started end in time.",
     )
 
 
