@@ -542,9 +542,12 @@ async def test_the_socket_timeout_is_redis_timeout(proxy: Proxy) -> None:
 async def test_retries_wait_on_the_loop(proxy: Proxy) -> None:
     cache = through(proxy, retry=Retry(ConstantBackoff(0.05), 20))
     await cache.aset("key", "value")
+    proxy.hold()
+    retrying = asyncio.create_task(cache.aget("key"))
+    await asyncio.sleep(0)
+    # Not before it has asked: redis-py retries no log-in of a new connection.
     proxy.refuse()
     proxy.cut()
-    retrying = asyncio.create_task(cache.aget("key"))
     # It sleeps by now; the loop does not.
     await asyncio.sleep(0.06)
     assert not retrying.done()
