@@ -78,6 +78,9 @@ PRIVATE = {
         "pytest_django.fixtures._set_suffix_to_test_databases"
     ),
     "_state": "django.db.models.base.Model.__init__",
+    "_write_content": (
+        "django.core.cache.backends.filebased.FileBasedCache._write_content"
+    ),
 }
 
 #: Series by package, such as {"django": "6.1"}.
