@@ -30,9 +30,9 @@ MYSQLCLIENT = "mysqlclient>=2.2.1"
 # well-known packages are installed apart from tests that must not need them.
 ATLAS, PGBOUNCER, THIRD_PARTY = "atlas", "pgbouncer", "third-party"
 OF_EVERY_PAIR: Final = {
-    "contract": ["tests/contract"],
     "others": ["--ignore=tests/db", "--ignore=tests/contract"],
     "db": ["tests/db"],
+    "contract": ["tests/contract"],
     # A project of its own, tested as users test theirs.
     ATLAS: [],
 }
