@@ -30,6 +30,7 @@ from redis.connection import (
     parse_url,
 )
 from redis.exceptions import ConnectionError, RedisError
+from redis.utils import HIREDIS_AVAILABLE
 
 from django_async_ext.bridge import await_
 from django_async_ext.db.backends.holders import describe_holders
@@ -79,6 +80,15 @@ class _Packer(HiredisRespSerializer):
             return [pack_command(args)]
         except TypeError:
             return super().pack(*args)
+
+
+def check_packable(args: Any, encoder: Any) -> None:
+    """Raise what redis-py raises where a command has an argument it cannot send."""
+    if HIREDIS_AVAILABLE:
+        _Packer().pack(*args)
+    else:
+        for arg in args:
+            encoder.encode(arg)
 
 
 class _OnLoop:

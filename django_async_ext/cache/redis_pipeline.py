@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from redis import Redis
 
 from django_async_ext.bridge import await_, run
+from django_async_ext.cache.redis_loop import check_packable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,6 +123,8 @@ class PipeliningRedis(Redis):
         if args[0] not in _SHARING or not self._shares():
             execute: Any = super().execute_command
             return execute(*args, **options)
+        # In a pipeline it would take with it what other tasks have asked for.
+        check_packable(args, self.get_encoder())
         if self.batch is None:
             self.batch = _Batch(self)
         return self.batch.execute(args, options)

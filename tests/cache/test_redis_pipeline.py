@@ -127,6 +127,25 @@ async def test_an_error_is_that_of_its_own_task(redis: Redis) -> None:
     assert await nothing_is_left(cache)
 
 
+async def test_what_cannot_be_sent_is_the_trouble_of_its_own_task(
+    redis: Redis,
+) -> None:
+    cache = cache_of(redis.url)
+    values = await fill(cache, 10)
+    found = await asyncio.gather(
+        *map(cache.aget, values),
+        cache.aget("\ud800"),
+        cache.aincr("key0", None),
+        *map(cache.aget, values),
+        return_exceptions=True,
+    )
+    assert found[:10] == found[12:] == list(values.values())
+    assert [type(one) for one in found[10:12]] == [
+        UnicodeEncodeError,
+        exceptions.DataError,
+    ]
+
+
 async def test_scripts_that_the_server_forgot_are_sent_again(redis: Redis) -> None:
     cache = cache_of(redis.url)
     await cache.aset("number", 0)
