@@ -246,6 +246,8 @@ class BrokenOffTests(TestCase):
 
         async with asyncio.timeout(10):
             await in_a_task(other)
+        assert [author.name async for author in Author.objects.all()] == ["after"]
+        assert not await Tag.objects.aexists()
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])

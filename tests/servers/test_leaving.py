@@ -20,6 +20,7 @@ def test_a_statement_is_cancelled_when_its_client_leaves(site: Site, path: str) 
         site.until(site.running, "began the statement")
     site.until(lambda: not site.running(), "cancelled the statement")
     site.at_rest()
+    assert site.client.get("/plaintext").text == "Hello, World!"
 
 
 def test_the_view_of_a_client_that_left_is_cancelled(site: Site) -> None:

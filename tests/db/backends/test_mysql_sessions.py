@@ -56,3 +56,5 @@ async def test_a_connection_is_not_lost_to_the_pool_where_its_use_begins(
         await asyncio.create_task(leave_autocommit_on())
         await asyncio.create_task(cancelled())
         await until(lambda: pool_stats(mysql)["in_use"] == 0)
+        # With a pool's places lost it would wait for one.
+        assert await asyncio.create_task(count()) == 0

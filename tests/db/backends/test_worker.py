@@ -167,3 +167,4 @@ async def test_an_idle_worker_keeps_nothing_of_a_call_alive(worker: Worker) -> N
     del thing
     # The thread lets go after it has given the result.
     await until(lambda: alive() is None)
+    assert alive() is None

@@ -78,4 +78,5 @@ async def shelf():
 
 
 async def test_async_fixture(shelf):
-    await shelf.books.acreate(title="Carmilla")
+    book = await shelf.books.acreate(title="Carmilla")
+    assert await shelf.books.aget() == book
